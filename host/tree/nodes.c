@@ -1,0 +1,200 @@
+/* The node file: opening, reading through the cache, closing. flush.c writes it. */
+#include "tree/nodes.h"
+
+#include <inttypes.h>
+
+#include "base/memory.h"
+
+static const uint64_t cache_size_usual = 16 << 20;
+
+static engram_status no_memory(engram_error *error)
+{
+    return eg_fail(error, ENGRAM_NO_MEMORY, "no memory for the tree's nodes");
+}
+
+static engram_status check_file(eg_nodes *nodes, uint64_t end, engram_error *error)
+{
+    uint64_t size;
+    eg_file *file = atomic_load(&nodes->file);
+    EG_TRY(nodes->io->size(nodes->io, file, &size, error));
+    if (size < end)
+        return eg_fail(error, ENGRAM_DAMAGED,
+                       "%s: ends at %" PRIu64 ", the last checkpoint needs %" PRIu64, nodes->path,
+                       size, end);
+    if (end > 0) {
+        uint8_t header[EG_NODES_HEADER_SIZE];
+        EG_TRY(nodes->io->read(nodes->io, file, 0, header, sizeof header, error));
+        EG_TRY(eg_nodes_header_check(header, nodes->path, error));
+    }
+    if (!nodes->read_only && size > end)
+        return nodes->io->truncate(nodes->io, file, end, error);
+    return ENGRAM_OK;
+}
+
+static engram_status open_file(eg_nodes *nodes, uint64_t end, engram_error *error)
+{
+    uint64_t size, disk_size;
+    engram_error problem = {0};
+    engram_status status = nodes->io->stat(nodes->io, nodes->path, &size, &disk_size, &problem);
+    if (status == ENGRAM_NOT_FOUND && end == 0)
+        return ENGRAM_OK; /* made by the first flush */
+    if (status == ENGRAM_NOT_FOUND)
+        return eg_fail(error, ENGRAM_DAMAGED, "%s: missing", nodes->path);
+    if (status != ENGRAM_OK)
+        return eg_fail(error, status, "%s", problem.message);
+    if (nodes->read_only && end == 0)
+        return ENGRAM_OK;
+    eg_file *file = NULL;
+    EG_TRY(nodes->io->open(nodes->io, nodes->path, nodes->read_only ? EG_OPEN_READ : EG_OPEN_WRITE,
+                           &file, error));
+    atomic_store(&nodes->file, file);
+    nodes->dir_unsynced = !nodes->read_only && end == 0;
+    return check_file(nodes, end, error);
+}
+
+static engram_status fill(eg_nodes *nodes, const char *dir, const eg_nodes_options *options,
+                          engram_error *error)
+{
+    nodes->dir = eg_strdup(dir);
+    nodes->path = eg_path_join(dir, "00000001.nodes");
+    nodes->cache = eg_cache_create(options->cache_size ? options->cache_size : cache_size_usual);
+    if (!nodes->dir || !nodes->path || !nodes->cache)
+        return no_memory(error);
+    if (options->end > 0 && options->end < EG_NODES_HEADER_SIZE)
+        return eg_fail(error, ENGRAM_DAMAGED, "%s: cannot end at %" PRIu64, nodes->path,
+                       options->end);
+    return open_file(nodes, options->end, error);
+}
+
+engram_status eg_nodes_open(eg_io *io, const char *dir, const eg_nodes_options *options,
+                            eg_nodes **nodes, engram_error *error)
+{
+    eg_nodes *made = eg_alloc_zero(1, sizeof *made);
+    if (!made)
+        return no_memory(error);
+    made->io = io;
+    made->read_only = options->read_only;
+    atomic_init(&made->end, options->end);
+    pthread_mutex_init(&made->spares_lock, NULL);
+    pthread_mutex_init(&made->write_lock, NULL);
+    engram_status status = fill(made, dir, options, error);
+    if (status != ENGRAM_OK)
+        eg_nodes_close(&made);
+    *nodes = made;
+    return status;
+}
+
+void eg_nodes_close(eg_nodes **nodes)
+{
+    eg_nodes *gone = *nodes;
+    *nodes = NULL;
+    if (!gone)
+        return;
+    eg_flusher_free(gone->flusher);
+    while (gone->spares) {
+        eg_unpacker *next = gone->spares->next;
+        eg_unpacker_free(gone->spares);
+        gone->spares = next;
+    }
+    eg_file *file = atomic_load(&gone->file);
+    gone->io->close(gone->io, &file);
+    eg_cache_free(gone->cache);
+    pthread_mutex_destroy(&gone->write_lock);
+    pthread_mutex_destroy(&gone->spares_lock);
+    eg_free(gone->path);
+    eg_free(gone->dir);
+    eg_free(gone);
+}
+
+uint64_t eg_nodes_end(const eg_nodes *nodes)
+{
+    return atomic_load(&nodes->end);
+}
+
+static eg_unpacker *take_unpacker(eg_nodes *nodes)
+{
+    pthread_mutex_lock(&nodes->spares_lock);
+    eg_unpacker *unpacker = nodes->spares;
+    if (unpacker)
+        nodes->spares = unpacker->next;
+    pthread_mutex_unlock(&nodes->spares_lock);
+    return unpacker ? unpacker : eg_unpacker_create();
+}
+
+static void return_unpacker(eg_nodes *nodes, eg_unpacker *unpacker)
+{
+    pthread_mutex_lock(&nodes->spares_lock);
+    unpacker->next = nodes->spares;
+    nodes->spares = unpacker;
+    pthread_mutex_unlock(&nodes->spares_lock);
+}
+
+static engram_status damaged(eg_nodes *nodes, eg_node_ref ref, const char *why, engram_error *error)
+{
+    return eg_fail(error, ENGRAM_DAMAGED, "%s: node at offset %" PRIu64 ": %s", nodes->path,
+                   ref.address, why);
+}
+
+static engram_status read_with(eg_nodes *nodes, eg_unpacker *unpacker, eg_node_ref ref, int level,
+                               eg_node **node, engram_error *error)
+{
+    eg_file *file = atomic_load(&nodes->file);
+    EG_TRY(nodes->io->read(nodes->io, file, ref.address, unpacker->stored, ref.size, error));
+    const char *why = NULL;
+    engram_status status = eg_node_unpack(unpacker, ref, level, node, &why);
+    if (status == ENGRAM_DAMAGED)
+        return damaged(nodes, ref, why, error);
+    return status == ENGRAM_OK ? ENGRAM_OK : no_memory(error);
+}
+
+engram_status eg_nodes_read(eg_nodes *nodes, eg_node_ref ref, int level, eg_node **node,
+                            engram_error *error)
+{
+    if (!eg_node_ref_ok(ref))
+        return damaged(nodes, ref, "no node can be there", error);
+    if (ref.address + ref.size > atomic_load(&nodes->end))
+        return damaged(nodes, ref, "beyond the end of what was written", error);
+    eg_unpacker *unpacker = take_unpacker(nodes);
+    if (!unpacker)
+        return no_memory(error);
+    engram_status status = read_with(nodes, unpacker, ref, level, node, error);
+    return_unpacker(nodes, unpacker);
+    return status;
+}
+
+static engram_status acquire_clean(eg_nodes *nodes, eg_node_ref ref, int level, eg_node **node,
+                                   engram_error *error)
+{
+    eg_node *found = eg_cache_get(nodes->cache, ref.address);
+    if (!found) {
+        EG_TRY(eg_nodes_read(nodes, ref, level, node, error));
+        eg_cache_put(nodes->cache, *node);
+        return ENGRAM_OK;
+    }
+    if (found->stored_size == ref.size && (level == EG_LEVEL_ANY || found->level == level)) {
+        *node = found;
+        return ENGRAM_OK;
+    }
+    eg_node_release(found);
+    return damaged(nodes, ref, "referred to in two ways", error);
+}
+
+engram_status eg_nodes_borrow(eg_nodes *nodes, eg_link link, int level, eg_loan *loan,
+                              engram_error *error)
+{
+    *loan = (eg_loan){link.node, NULL};
+    if (link.node)
+        return ENGRAM_OK;
+    EG_TRY(acquire_clean(nodes, (eg_node_ref){link.address, link.size}, level, &loan->held, error));
+    loan->node = loan->held;
+    return ENGRAM_OK;
+}
+
+engram_status eg_nodes_acquire(eg_nodes *nodes, eg_link link, int level, eg_node **node,
+                               engram_error *error)
+{
+    eg_loan loan;
+    EG_TRY(eg_nodes_borrow(nodes, link, level, &loan, error));
+    *node = loan.held ? loan.held : eg_node_retain(loan.node);
+    return ENGRAM_OK;
+}

@@ -1,0 +1,254 @@
+/* Slotted pages. See page.h for the layout. */
+#include "tree/page.h"
+
+#include <assert.h>
+
+#include "base/memory.h"
+
+enum { CAPACITY_MIN = 512 };
+
+int eg_key_compare(eg_view a, eg_view b)
+{
+    size_t common = a.size < b.size ? a.size : b.size;
+    int order = common ? memcmp(a.data, b.data, common) : 0;
+    return order ? order : (a.size > b.size) - (a.size < b.size);
+}
+
+static uint32_t head_of(eg_view key, size_t skip)
+{
+    if (key.size >= skip + 4) {
+        uint32_t head;
+        memcpy(&head, key.data + skip, 4);
+        return __builtin_bswap32(head);
+    }
+    uint32_t head = 0;
+    for (size_t i = skip; i < skip + 4; i++)
+        head = head << 8 | (i < key.size ? key.data[i] : 0);
+    return head;
+}
+
+static size_t common_prefix(eg_view a, eg_view b)
+{
+    size_t common = a.size < b.size ? a.size : b.size, i = 0;
+    while (i < common && a.data[i] == b.data[i])
+        i++;
+    return i;
+}
+
+static size_t capacity_for(size_t need)
+{
+    return need <= CAPACITY_MIN ? CAPACITY_MIN : (need + 1023) & ~(size_t)1023;
+}
+
+/* Pages that will be added to get a share more, up to the size at which nodes split; beyond it (one
+ * large cell, or a node about to be split) they are made to measure. */
+static size_t roomy(size_t need, size_t more)
+{
+    if (need > EG_PAGE_SIZE)
+        return need;
+    return need + more < EG_PAGE_SIZE ? need + more : EG_PAGE_SIZE;
+}
+
+bool eg_page_init(eg_page *page, size_t need, unsigned first)
+{
+    size_t capacity = capacity_for(need);
+    *page = (eg_page){.bytes = eg_alloc(capacity), .capacity = (uint32_t)capacity};
+    page->first = (uint8_t)first;
+    return page->bytes != NULL;
+}
+
+void eg_page_fini(eg_page *page)
+{
+    eg_free(page->bytes);
+    page->bytes = NULL;
+}
+
+static void rehead(eg_page *page, size_t skip)
+{
+    eg_slot *slots = eg_page_slots(page);
+    page->skip = (uint16_t)skip;
+    for (size_t i = page->first; i < page->count; i++)
+        slots[i].head = head_of(eg_page_key(page, i), skip);
+}
+
+void eg_page_tune(eg_page *page)
+{
+    size_t skip = 0;
+    if (page->count > (size_t)page->first + 1)
+        skip = common_prefix(eg_page_key(page, page->first), eg_page_key(page, page->count - 1));
+    rehead(page, skip);
+}
+
+/* Copies size bytes to the back; the slot is the caller's to set. */
+static uint8_t *push(eg_page *page, size_t size)
+{
+    page->heap += (uint32_t)size;
+    page->live += (uint32_t)size;
+    return page->bytes + page->capacity - page->heap;
+}
+
+static void push_cell(eg_page *page, const eg_page *from, size_t index)
+{
+    size_t size = eg_page_cell_size(from, index);
+    memcpy(push(page, size), eg_page_cell(from, index), size);
+    eg_page_slots(page)[page->count++] = (eg_slot){0, page->heap};
+}
+
+static bool copy(const eg_page *from, size_t need, eg_page *to)
+{
+    if (!eg_page_init(to, need, from->first))
+        return false;
+    if (from->heap > from->live) {
+        for (size_t i = 0; i < from->count; i++)
+            push_cell(to, from, i);
+        eg_page_tune(to);
+        return true;
+    }
+    memcpy(to->bytes, from->bytes, (size_t)from->count * EG_SLOT_SIZE);
+    memcpy(to->bytes + to->capacity - from->heap, from->bytes + from->capacity - from->heap,
+           from->heap);
+    to->heap = from->heap;
+    to->live = from->live;
+    to->count = from->count;
+    to->skip = from->skip;
+    return true;
+}
+
+bool eg_page_clone(const eg_page *from, eg_page *to)
+{
+    size_t need = eg_page_need(from);
+    return copy(from, roomy(need, need / 8), to);
+}
+
+static bool make_room(eg_page *page, size_t size)
+{
+    if (page->heap + (size_t)page->count * EG_SLOT_SIZE + size <= page->capacity)
+        return true;
+    size_t need = eg_page_need(page) + size;
+    eg_page larger;
+    if (!copy(page, roomy(need, need / 2), &larger))
+        return false;
+    eg_page_tune(&larger);
+    eg_page_fini(page);
+    *page = larger;
+    return true;
+}
+
+size_t eg_page_search(const eg_page *page, eg_view key, bool *found)
+{
+    size_t low = page->first, high = page->count;
+    *found = false;
+    if (low >= high)
+        return low;
+    if (page->skip) {
+        size_t common = key.size < page->skip ? key.size : page->skip;
+        int order = common ? memcmp(key.data, eg_page_key(page, low).data, common) : 0;
+        if (order || common < page->skip)
+            return order > 0 ? high : low;
+    }
+    uint32_t head = head_of(key, page->skip);
+    const eg_slot *slots = eg_page_slots(page);
+    while (low < high) {
+        size_t middle = (low + high) / 2;
+        int order = (slots[middle].head > head) - (slots[middle].head < head);
+        if (!order)
+            order = eg_key_compare(eg_page_key(page, middle), key);
+        if (!order) {
+            *found = true;
+            return middle;
+        }
+        low = order < 0 ? middle + 1 : low;
+        high = order < 0 ? high : middle;
+    }
+    return low;
+}
+
+/* The shared prefix must be shared by the new key too. */
+static void admit(eg_page *page, eg_view key)
+{
+    if (page->count <= page->first) {
+        page->skip = 0;
+        return;
+    }
+    size_t common = common_prefix(key, eg_page_key(page, page->first));
+    if (common < page->skip)
+        rehead(page, common);
+}
+
+static void write_cell(uint8_t *cell, eg_view key, eg_view value)
+{
+    eg_put_u16(cell, (uint16_t)key.size);
+    eg_put_u32(cell + 2, (uint32_t)value.size);
+    if (key.size)
+        memcpy(cell + EG_CELL_HEADER, key.data, key.size);
+    if (value.size)
+        memcpy(cell + EG_CELL_HEADER + key.size, value.data, value.size);
+}
+
+bool eg_page_insert(eg_page *page, size_t index, eg_view key, eg_view value)
+{
+    assert(index <= page->count);
+    size_t size = EG_CELL_HEADER + key.size + value.size;
+    if (!make_room(page, size + EG_SLOT_SIZE))
+        return false;
+    if (index >= page->first && page->skip)
+        admit(page, key);
+    write_cell(push(page, size), key, value);
+    eg_slot *slots = eg_page_slots(page);
+    memmove(slots + index + 1, slots + index, (page->count - index) * sizeof *slots);
+    slots[index] = (eg_slot){head_of(key, page->skip), page->heap};
+    page->count++;
+    return true;
+}
+
+bool eg_page_replace(eg_page *page, size_t index, eg_view value)
+{
+    eg_view old = eg_page_value(page, index);
+    if (old.size == value.size) {
+        if (value.size)
+            memcpy((uint8_t *)old.data, value.data, value.size);
+        return true;
+    }
+    eg_view key = eg_page_key(page, index);
+    size_t size = EG_CELL_HEADER + key.size + value.size;
+    if (!make_room(page, size))
+        return false;
+    key = eg_page_key(page, index); /* the page may have moved */
+    page->live -= (uint32_t)eg_page_cell_size(page, index);
+    write_cell(push(page, size), key, value);
+    eg_page_slots(page)[index].back = page->heap;
+    return true;
+}
+
+void eg_page_remove(eg_page *page, size_t index)
+{
+    assert(index < page->count);
+    page->live -= (uint32_t)eg_page_cell_size(page, index);
+    eg_slot *slots = eg_page_slots(page);
+    memmove(slots + index, slots + index + 1, (page->count - index - 1) * sizeof *slots);
+    page->count--;
+    if (page->count == 0)
+        page->heap = 0;
+}
+
+bool eg_page_append(eg_page *page, const eg_page *from, size_t first)
+{
+    size_t size = 0;
+    for (size_t i = first; i < from->count; i++)
+        size += eg_page_cell_size(from, i) + EG_SLOT_SIZE;
+    if (!make_room(page, size))
+        return false;
+    for (size_t i = first; i < from->count; i++)
+        push_cell(page, from, i);
+    eg_page_tune(page);
+    return true;
+}
+
+void eg_page_truncate(eg_page *page, size_t count)
+{
+    for (size_t i = count; i < page->count; i++)
+        page->live -= (uint32_t)eg_page_cell_size(page, i);
+    page->count = (uint32_t)count;
+    if (count == 0)
+        page->heap = 0;
+}

@@ -1,0 +1,94 @@
+/* Roots: versions of a tree, and reading one key of them. */
+#include "base/memory.h"
+#include "tree/nodes.h"
+
+engram_status eg_key_check(eg_view key, engram_error *error)
+{
+    if (key.size >= 1 && key.size <= EG_TREE_KEY_MAX)
+        return ENGRAM_OK;
+    return eg_fail(error, ENGRAM_INVALID, "a key of %zu bytes: 1 to %d can be stored", key.size,
+                   EG_TREE_KEY_MAX);
+}
+
+engram_status eg_root_open(eg_nodes *nodes, eg_node_ref ref, eg_root **root, engram_error *error)
+{
+    eg_root *made = eg_alloc_zero(1, sizeof *made);
+    eg_line *line = eg_alloc_zero(1, sizeof *line);
+    if (!made || !line) {
+        eg_free(line);
+        eg_free(made);
+        return eg_fail(error, ENGRAM_NO_MEMORY, "no memory for a version of the tree");
+    }
+    atomic_init(&line->references, 1);
+    atomic_init(&made->references, 1);
+    made->nodes = nodes;
+    made->line = line;
+    made->top = (eg_link){ref.size ? ref.address : 0, ref.size, NULL};
+    *root = made;
+    return ENGRAM_OK;
+}
+
+eg_root *eg_root_retain(eg_root *root)
+{
+    atomic_fetch_add_explicit(&root->references, 1, memory_order_relaxed);
+    return root;
+}
+
+void eg_root_release(eg_root *root)
+{
+    if (!root || atomic_fetch_sub_explicit(&root->references, 1, memory_order_acq_rel) != 1)
+        return;
+    eg_node_release(root->top.node);
+    if (atomic_fetch_sub_explicit(&root->line->references, 1, memory_order_acq_rel) == 1)
+        eg_free(root->line);
+    eg_free(root);
+}
+
+uint64_t eg_root_dirty_size(const eg_root *root)
+{
+    int64_t size = root->made - atomic_load_explicit(&root->line->flushed, memory_order_relaxed);
+    return size > 0 ? (uint64_t)size : 0;
+}
+
+/* Down to the leaf that key belongs to. */
+static engram_status find_leaf(eg_nodes *nodes, eg_link top, eg_view key, eg_loan *loan,
+                               engram_error *error)
+{
+    EG_TRY(eg_nodes_borrow(nodes, top, EG_LEVEL_ANY, loan, error));
+    while (loan->node->level > 0) {
+        eg_node *parent = loan->node, *held = loan->held;
+        eg_link link = eg_node_link(parent, eg_node_child_index(parent, key));
+        engram_status status = eg_nodes_borrow(nodes, link, parent->level - 1, loan, error);
+        eg_node_release(held);
+        if (status != ENGRAM_OK)
+            return status;
+    }
+    return ENGRAM_OK;
+}
+
+engram_status eg_tree_get(eg_nodes *nodes, eg_link top, eg_view key, eg_buffer *value,
+                          engram_error *error)
+{
+    EG_TRY(eg_key_check(key, error));
+    if (value)
+        eg_buffer_clear(value);
+    if (eg_link_empty(top))
+        return ENGRAM_NOT_FOUND;
+    eg_loan loan;
+    EG_TRY(find_leaf(nodes, top, key, &loan, error));
+    bool found;
+    size_t index = eg_page_search(&loan.node->page, key, &found);
+    if (found && value) {
+        eg_view bytes = eg_page_value(&loan.node->page, index);
+        eg_write_bytes(value, bytes.data, bytes.size);
+    }
+    eg_node_release(loan.held);
+    if (found && value && value->failed)
+        return eg_fail(error, ENGRAM_NO_MEMORY, "no memory for a value");
+    return found ? ENGRAM_OK : ENGRAM_NOT_FOUND;
+}
+
+engram_status eg_root_get(eg_root *root, eg_view key, eg_buffer *value, engram_error *error)
+{
+    return eg_tree_get(root->nodes, root->top, key, value, error);
+}

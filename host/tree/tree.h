@@ -1,0 +1,88 @@
+/* An ordered map from byte-string keys to byte-string values, of which every version can be kept.
+ *
+ * A B+tree whose nodes are copied on write. A root names one version of the map for ever: any number
+ * of threads may read it while an edit makes the next version beside it; they share all nodes that
+ * the edit did not touch. Edited nodes live in memory until a flush appends them, and only them, to
+ * the node file; clean nodes are read through a bounded cache. Keys compare as unsigned bytes, shorter
+ * first on a common prefix; 1..1,024 bytes. Values 0..128 KiB.
+ *
+ * A node read from disk is checked (checksum, its own address, order of keys, sizes) before it is used:
+ * anything wrong is ENGRAM_DAMAGED with file and offset. */
+#ifndef EG_TREE_TREE_H
+#define EG_TREE_TREE_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "base/bytes.h"
+#include "base/io.h"
+
+enum { EG_TREE_KEY_MAX = 1024, EG_TREE_VALUE_MAX = 128 << 10 };
+
+typedef struct eg_nodes eg_nodes; /* the node file and its cache */
+typedef struct eg_root eg_root;   /* one version: immutable, reference-counted */
+typedef struct eg_edit eg_edit;   /* the next version in the making: one thread */
+
+/* A node on disk. size 0: the empty tree. */
+typedef struct eg_node_ref {
+    uint64_t address;
+    uint32_t size;
+} eg_node_ref;
+
+typedef struct eg_nodes_options {
+    bool read_only;
+    uint64_t end;        /* bytes of node file that a checkpoint vouches for; a writer appends there */
+    uint64_t cache_size; /* bytes of clean nodes kept in memory; 0: 16 MiB */
+} eg_nodes_options;
+
+/* dir holds the node files (00000001.nodes ...); it must exist. All roots must be released before close. */
+engram_status eg_nodes_open(eg_io *io, const char *dir, const eg_nodes_options *options, eg_nodes **nodes, engram_error *error);
+void eg_nodes_close(eg_nodes **nodes);
+uint64_t eg_nodes_end(const eg_nodes *nodes);          /* grows by flushing */
+engram_status eg_nodes_sync(eg_nodes *nodes, engram_error *error); /* makes flushed nodes durable */
+
+/* The version stored at ref; reads nothing yet. One reference is the caller's. */
+engram_status eg_root_open(eg_nodes *nodes, eg_node_ref ref, eg_root **root, engram_error *error);
+eg_root *eg_root_retain(eg_root *root);
+void eg_root_release(eg_root *root); /* any thread; frees what only it held */
+
+/* Appends the nodes that are not on disk yet; *ref names this version from then on. The root stays usable and
+ * keeps its memory: open ref and release the old root to let it go. Not durable until eg_nodes_sync. */
+engram_status eg_root_flush(eg_root *root, eg_node_ref *ref, engram_error *error);
+/* Bytes of unflushed nodes made by edits since the last flush of this root's line, roughly: when to checkpoint. */
+uint64_t eg_root_dirty_size(const eg_root *root);
+
+/* value is cleared and filled. ENGRAM_NOT_FOUND (without a sentence) when the key is not there. */
+engram_status eg_root_get(eg_root *root, eg_view key, eg_buffer *value, engram_error *error);
+
+/* An edit starts from root (lent until it ends). Its own reads see its writes. On failure of put or remove
+ * (memory, damage) the edit must be aborted. finish hands over the new version; both end the edit. */
+engram_status eg_edit_begin(eg_root *root, eg_edit **edit, engram_error *error);
+engram_status eg_edit_get(eg_edit *edit, eg_view key, eg_buffer *value, engram_error *error);
+engram_status eg_edit_put(eg_edit *edit, eg_view key, eg_view value, engram_error *error); /* adds or replaces */
+engram_status eg_edit_remove(eg_edit *edit, eg_view key, engram_error *error);             /* NOT_FOUND: no such key */
+engram_status eg_edit_finish(eg_edit **edit, eg_root **root, engram_error *error);
+void eg_edit_abort(eg_edit **edit);
+
+/* Walking in key order. A cursor holds what it stands on; key and value are lent until it moves. On an
+ * edit it is valid until the edit's next change. */
+typedef struct eg_cursor eg_cursor;
+engram_status eg_cursor_open(eg_root *root, eg_cursor **cursor, engram_error *error);
+engram_status eg_cursor_open_edit(eg_edit *edit, eg_cursor **cursor, engram_error *error);
+void eg_cursor_close(eg_cursor **cursor);
+/* To the first key >= key; ENGRAM_NOT_FOUND (no sentence) at the end. */
+engram_status eg_cursor_seek(eg_cursor *cursor, eg_view key, engram_error *error);
+engram_status eg_cursor_next(eg_cursor *cursor, engram_error *error);
+eg_view eg_cursor_key(const eg_cursor *cursor);
+eg_view eg_cursor_value(const eg_cursor *cursor);
+
+/* Reads every node of the version from disk again and checks order, separators, fill and depth; problem is called
+ * for each finding with a sentence. Counts entries and node bytes. */
+typedef struct eg_tree_check {
+    void *context;
+    void (*problem)(void *context, const char *message);
+    uint64_t entries, nodes, bytes;
+} eg_tree_check;
+engram_status eg_root_verify(eg_root *root, eg_tree_check *check, engram_error *error);
+
+#endif
