@@ -1,0 +1,353 @@
+/* Exact top-k: the k rows with the most matches for each query, the lower row first on ties.
+ *
+ * Rows come in tiles, queries in batches. For one tile:
+ *   count      scores[q * stride + row] = matches + 1, or 0 for a row that cannot count (its live
+ *              bit is clear, or it has fewer matches than bars[q], the least that still enters)
+ *   histogram  how many rows of each query have each score
+ *   threshold  per query the score at which the k-th row is: all above it are chosen, and the
+ *              first `need` rows that equal it
+ *   tally      rows equal to the threshold, per section of the tile
+ *   prefix     those before each section
+ *   gather     the chosen rows as (row, matches), in no order: the host sorts k entries
+ * There is no list to overflow, so any number of ties is exact. stride is a multiple of 32; the
+ * scores past the last row of a tile are 0.
+ *
+ * Kernels ending in _item run one work-item each on its own (CPUs), those in _group share local
+ * memory (GPUs); the rest are small. */
+
+#define BLOCKS 256
+#define SCORES 258 /* 0, then 0 .. 256 matches + 1 */
+#define ROWS 32    /* rows an item counts, and scores read at once */
+#define LANES 64   /* work-items of a group */
+
+#ifdef __clang__
+typedef char wide __attribute__((ext_vector_type(32)));
+#else
+typedef char16 wide;
+#endif
+#define WIDE (sizeof(wide))
+#define WIDES (BLOCKS / WIDE)
+
+/* The live bits of `count` <= 32 rows from bit `first` on. */
+static uint live_bits(const __global ulong *live, ulong first, uint count)
+{
+    uint all = count == 32 ? 0xFFFFFFFFu : (1u << count) - 1;
+    if (!live || count == 0)
+        return all;
+    uint shift = first % 64;
+    ulong bits = live[first / 64] >> shift;
+    if (shift + count > 64)
+        bits |= live[first / 64 + 1] << (64 - shift);
+    return (uint)bits & all;
+}
+
+/* Adds 32 lanes, each -16 .. 0, to 8 that are 0 .. 64. */
+static char8 fold(wide equal)
+{
+#ifdef __clang__
+    char16 sum = -(equal.lo + equal.hi);
+#else
+    char16 sum = -equal;
+#endif
+    return sum.lo + sum.hi;
+}
+
+/* The matches of four rows from their folded counts: each ulong is 8 bytes of at most 64. */
+static ushort4 sums(ulong4 bytes)
+{
+    bytes += bytes >> 32;
+    ulong4 even = bytes & 0x00FF00FFul, odd = bytes >> 8 & 0x00FF00FFul;
+    even += odd;
+    return convert_ushort4((even + (even >> 16)) & 0xFFFFul);
+}
+
+/* Equal bytes of query and row as lanes that count down. */
+static wide compare(const wide *query, const __global uchar *row)
+{
+    const __global wide *r = (const __global wide *)row;
+    wide equal = 0;
+#pragma unroll
+    for (uint i = 0; i < WIDES; i++)
+        equal += query[i] == r[i];
+    return equal;
+}
+
+/* The scores of four rows, of which those with a bit in live count. Four at once, so that adding
+ * up lanes costs less than comparing them. */
+static ushort4 score4(const wide *query, const __global uchar *row, uint bar, uint live)
+{
+    ulong4 folded = (ulong4)(as_ulong(fold(compare(query, row))),
+                             as_ulong(fold(compare(query, row + BLOCKS))),
+                             as_ulong(fold(compare(query, row + 2 * BLOCKS))),
+                             as_ulong(fold(compare(query, row + 3 * BLOCKS))));
+    ushort4 matches = sums(folded);
+    ushort4 is_live = (ushort4)(live) & (ushort4)(1, 2, 4, 8);
+    return select((ushort4)(0), matches + (ushort4)(1),
+                  as_ushort4(matches >= (ushort4)(bar) & is_live != (ushort4)(0)));
+}
+
+static ushort score1(const wide *query, const __global uchar *row, uint bar, uint live)
+{
+    ulong4 folded = as_ulong(fold(compare(query, row)));
+    ushort matches = sums(folded).x;
+    return (live & 1) != 0 && matches >= bar ? matches + 1 : 0;
+}
+
+/* One item: ROWS rows, which stay in L1, against every query, each in registers. */
+__kernel __attribute__((reqd_work_group_size(1, 1, 1))) void
+top_k_count_item(const __global uchar *restrict vectors, ulong first, uint rows,
+                 const __global uchar *restrict queries, uint query_count,
+                 const __global ulong *restrict live, ulong live_first,
+                 const __global uint *restrict bars, __global ushort *restrict scores, uint stride)
+{
+    uint row = get_global_id(0) * ROWS;
+    uint count = row < rows ? min((uint)ROWS, rows - row) : 0;
+    uint bits = live_bits(live, live_first + row, count);
+    vectors += (first + row) * BLOCKS;
+    scores += row;
+    for (uint q = 0; q < query_count; q++, scores += stride) {
+        uint counted = bits != 0 && bars[q] <= BLOCKS ? count : 0;
+        wide query[WIDES];
+#pragma unroll
+        for (uint i = 0; i < WIDES; i++)
+            query[i] = ((const __global wide *)(queries + q * BLOCKS))[i];
+        uint i = 0;
+        for (; i + 4 <= counted; i += 4)
+            vstore4(score4(query, vectors + i * BLOCKS, bars[q], bits >> i), 0, scores + i);
+        for (; i < counted; i++)
+            scores[i] = score1(query, vectors + i * BLOCKS, bars[q], bits >> i);
+        for (; i < ROWS; i++)
+            scores[i] = 0;
+    }
+}
+
+#define WORDS (BLOCKS / 4)
+#define PITCH (WORDS + 1) /* odd, so that lanes meet different banks of local memory */
+#define QUERIES 4         /* counted at once for each word of a row */
+
+static ushort score_of(uint matches, uint bar, uint is_live)
+{
+    return is_live && matches >= bar ? matches + 1 : 0;
+}
+
+/* 1 in each byte where x is zero. */
+static uint zero_bytes(uint x)
+{
+    uint any = ((x & 0x7F7F7F7Fu) + 0x7F7F7F7Fu) | x;
+    return ~any >> 7 & 0x01010101u;
+}
+
+static uint sum4(uint bytes)
+{
+    return ((bytes & 0x00FF00FFu) + (bytes >> 8 & 0x00FF00FFu)) * 0x00010001u >> 16;
+}
+
+/* One group: LANES rows, read side by side into local memory, then a row a lane. There is room
+ * behind the queries to read up to a multiple of QUERIES. */
+__kernel __attribute__((reqd_work_group_size(LANES, 1, 1))) void
+top_k_count_group(const __global uchar *restrict vectors, ulong first, uint rows,
+                  const __global uchar *restrict queries, uint query_count,
+                  const __global ulong *restrict live, ulong live_first,
+                  const __global uint *restrict bars, __global ushort *restrict scores, uint stride)
+{
+    __local uint tile[LANES * PITCH];
+    uint lane = get_local_id(0);
+    uint base = get_group_id(0) * LANES;
+    uint count = base < rows ? min((uint)LANES, rows - base) : 0;
+    const __global uint *words = (const __global uint *)(vectors + (first + base) * BLOCKS);
+    for (uint i = lane; i < count * WORDS; i += LANES)
+        tile[i / WORDS * PITCH + i % WORDS] = words[i];
+    barrier(CLK_LOCAL_MEM_FENCE);
+
+    uint row = base + lane;
+    if (row >= stride)
+        return;
+    uint is_live = lane < count && live_bits(live, live_first + row, 1);
+    const __local uint *own = tile + (is_live ? lane * PITCH : 0);
+    for (uint q = 0; q < query_count; q += QUERIES) {
+        const __global uint *query = (const __global uint *)(queries + q * BLOCKS);
+        uint equal[QUERIES] = {0};
+        for (uint w = 0; w < WORDS; w++)
+            for (uint i = 0; i < QUERIES; i++)
+                equal[i] += zero_bytes(own[w] ^ query[i * WORDS + w]);
+        for (uint i = 0; i < QUERIES && q + i < query_count; i++)
+            scores[(q + i) * stride + row] = score_of(sum4(equal[i]), bars[q + i], is_live);
+    }
+}
+
+static uint section_end(uint section, uint section_rows, uint stride)
+{
+    return min(stride, (section + 1) * section_rows);
+}
+
+/* Dimension 0: sections; dimension 1: queries. */
+__kernel __attribute__((reqd_work_group_size(1, 1, 1))) void
+top_k_histogram_item(const __global ushort *restrict scores, uint stride, uint section_rows,
+                     __global uint *restrict histograms)
+{
+    uint bins[SCORES];
+    for (uint i = 0; i < SCORES; i++)
+        bins[i] = 0;
+    uint section = get_global_id(0);
+    uint end = section_end(section, section_rows, stride);
+    scores += get_global_id(1) * stride;
+    uint found = 0;
+    for (uint row = section * section_rows; row < end; row += ROWS) {
+        ushort16 low = vload16(0, scores + row), high = vload16(0, scores + row + 16);
+        if (!any((low | high) != (ushort16)(0)))
+            continue;
+        found = 1;
+        for (uint i = 0; i < ROWS; i++)
+            bins[scores[row + i]]++;
+    }
+    histograms += get_global_id(1) * SCORES;
+    for (uint i = 1; found && i < SCORES; i++)
+        if (bins[i] != 0)
+            atomic_add(&histograms[i], bins[i]);
+}
+
+__kernel __attribute__((reqd_work_group_size(LANES, 1, 1))) void
+top_k_histogram_group(const __global ushort *restrict scores, uint stride, uint section_rows,
+                      __global uint *restrict histograms)
+{
+    __local uint bins[SCORES];
+    uint lane = get_local_id(0);
+    uint section = get_group_id(0);
+    uint end = section_end(section, section_rows, stride);
+    for (uint i = lane; i < SCORES; i += LANES)
+        bins[i] = 0;
+    barrier(CLK_LOCAL_MEM_FENCE);
+    scores += get_global_id(1) * stride;
+    for (uint row = section * section_rows + lane; row < end; row += LANES)
+        if (scores[row] != 0)
+            atomic_inc(&bins[scores[row]]);
+    barrier(CLK_LOCAL_MEM_FENCE);
+    histograms += get_global_id(1) * SCORES;
+    for (uint i = 1 + lane; i < SCORES; i += LANES)
+        if (bins[i] != 0)
+            atomic_add(&histograms[i], bins[i]);
+}
+
+/* One item a query. cuts[q] = (threshold, rows above it, rows equal to it that are needed, 0);
+ * fewer than k rows in all: the threshold is 0, which every row that counts is above. */
+__kernel __attribute__((reqd_work_group_size(1, 1, 1))) void
+top_k_threshold(const __global uint *restrict histograms, uint k, __global uint4 *restrict cuts)
+{
+    uint q = get_global_id(0);
+    histograms += q * SCORES;
+    uint above = 0;
+    uint score = SCORES - 1;
+    while (score > 0 && above + histograms[score] < k)
+        above += histograms[score--];
+    cuts[q] = (uint4)(score, above, score > 0 ? k - above : 0, 0);
+}
+
+__kernel __attribute__((reqd_work_group_size(1, 1, 1))) void
+top_k_tally_item(const __global ushort *restrict scores, uint stride, uint section_rows,
+                 const __global uint4 *restrict cuts, __global uint *restrict tallies)
+{
+    uint section = get_global_id(0);
+    uint q = get_global_id(1);
+    uint end = section_end(section, section_rows, stride);
+    scores += q * stride;
+    ushort16 threshold = (ushort)cuts[q].x;
+    short16 equal = 0;
+    if (cuts[q].z != 0)
+        for (uint row = section * section_rows; row < end; row += 16)
+            equal -= vload16(0, scores + row) == threshold;
+    ushort8 eight = as_ushort8(equal.lo) + as_ushort8(equal.hi);
+    uint4 four = convert_uint4(eight.lo) + convert_uint4(eight.hi);
+    tallies[q * get_global_size(0) + section] = four.x + four.y + four.z + four.w;
+}
+
+__kernel __attribute__((reqd_work_group_size(LANES, 1, 1))) void
+top_k_tally_group(const __global ushort *restrict scores, uint stride, uint section_rows,
+                  const __global uint4 *restrict cuts, __global uint *restrict tallies)
+{
+    __local uint equal;
+    uint lane = get_local_id(0);
+    uint section = get_group_id(0);
+    uint q = get_global_id(1);
+    uint end = section_end(section, section_rows, stride);
+    if (lane == 0)
+        equal = 0;
+    barrier(CLK_LOCAL_MEM_FENCE);
+    scores += q * stride;
+    uint own = 0;
+    if (cuts[q].z != 0)
+        for (uint row = section * section_rows + lane; row < end; row += LANES)
+            own += scores[row] == cuts[q].x;
+    if (own != 0)
+        atomic_add(&equal, own);
+    barrier(CLK_LOCAL_MEM_FENCE);
+    if (lane == 0)
+        tallies[q * get_num_groups(0) + section] = equal;
+}
+
+/* One item a query: tallies become how many equal rows stand before each section. */
+__kernel __attribute__((reqd_work_group_size(1, 1, 1))) void
+top_k_prefix(__global uint *restrict tallies, uint sections, __global uint *restrict taken)
+{
+    uint q = get_global_id(0);
+    uint before = 0;
+    for (uint i = 0; i < sections; i++) {
+        uint equal = tallies[q * sections + i];
+        tallies[q * sections + i] = before;
+        before += equal;
+    }
+    taken[q] = 0;
+}
+
+/* The rows of [row, end) that equal the threshold, of which `before` stand in earlier sections, to
+ * their places after those above it. */
+static void gather_equal(const __global ushort *scores, uint row, uint end, uint before, uint4 cut,
+                         __global uint2 *hits)
+{
+    for (; row < end && before < cut.z; row++)
+        if (scores[row] == cut.x)
+            hits[cut.y + before++] = (uint2)(row, cut.x - 1);
+}
+
+/* hits: k for each query; taken[q]: how many places the rows above the threshold have filled. */
+__kernel __attribute__((reqd_work_group_size(1, 1, 1))) void
+top_k_gather_item(const __global ushort *restrict scores, uint stride, uint section_rows,
+                  const __global uint4 *restrict cuts, const __global uint *restrict tallies,
+                  __global uint *restrict taken, __global uint2 *restrict hits, uint k)
+{
+    uint section = get_global_id(0);
+    uint q = get_global_id(1);
+    uint end = section_end(section, section_rows, stride);
+    uint4 cut = cuts[q];
+    scores += q * stride;
+    hits += q * k;
+    for (uint row = section * section_rows; cut.y != 0 && row < end; row += ROWS) {
+        ushort16 most = max(vload16(0, scores + row), vload16(0, scores + row + 16));
+        if (!any(most > (ushort16)(ushort)cut.x))
+            continue;
+        for (uint i = row; i < row + ROWS; i++)
+            if (scores[i] > cut.x)
+                hits[atomic_inc(&taken[q])] = (uint2)(i, scores[i] - 1);
+    }
+    gather_equal(scores, section * section_rows, end, tallies[q * get_global_size(0) + section], cut,
+                 hits);
+}
+
+__kernel __attribute__((reqd_work_group_size(LANES, 1, 1))) void
+top_k_gather_group(const __global ushort *restrict scores, uint stride, uint section_rows,
+                   const __global uint4 *restrict cuts, const __global uint *restrict tallies,
+                   __global uint *restrict taken, __global uint2 *restrict hits, uint k)
+{
+    uint lane = get_local_id(0);
+    uint section = get_group_id(0);
+    uint q = get_global_id(1);
+    uint end = section_end(section, section_rows, stride);
+    uint4 cut = cuts[q];
+    scores += q * stride;
+    hits += q * k;
+    for (uint row = section * section_rows + lane; cut.y != 0 && row < end; row += LANES)
+        if (scores[row] > cut.x)
+            hits[atomic_inc(&taken[q])] = (uint2)(row, scores[row] - 1);
+    if (lane == 0)
+        gather_equal(scores, section * section_rows, end,
+                     tallies[q * get_num_groups(0) + section], cut, hits);
+}
