@@ -1,0 +1,162 @@
+/* checkpoint/NNNNNNNN.ckpt: what a restart needs beside the manifest, as of one version.
+ * Little-endian.
+ *
+ *   0   8  magic "EGCHKPT1"
+ *   8   4  CRC-32 of all bytes from 12 on
+ *   12  4  size of the packed root bundle (at the end of the file)
+ *   16  8  version               24  8  time, ns since the epoch
+ *   32  8  next transaction id   40  8  next inode number         48  8  next chunk id
+ *   56  8  journal file          64  8  sequence of its first record
+ *   72  8  end of the node file
+ *   80  8  tree: node address    88  4  its size
+ *   92  8  catalog: address     100  4  its size
+ *   104 8  members of the root bundle
+ *   112 .. the root bundle: zstd over 65,536 counters of u32, block by block
+ *
+ * Valid when 1. the magic agrees, 2. the size is 112 + packed size, 3. the CRC agrees, 4. the
+ * bundle unpacks to exactly 256 KiB. Written by temporary name, sync, rename, directory sync;
+ * MANIFEST.json names the one that counts, so a file without the manifest's word is an unfinished
+ * checkpoint and means nothing. */
+#include <stdio.h>
+#include <zstd.h>
+
+#include "base/memory.h"
+#include "base/status.h"
+#include "engram/internal.h"
+
+enum { HEADER_SIZE = 112, COUNTERS_SIZE = ENGRAM_BLOCKS * ENGRAM_SYMBOLS * 4 };
+static const char magic[8] = {'E', 'G', 'C', 'H', 'K', 'P', 'T', '1'};
+
+static char *checkpoint_path(const char *dir, uint64_t number)
+{
+    char name[48];
+    snprintf(name, sizeof name, "checkpoint/%08llu.ckpt", (unsigned long long)number);
+    return eg_path_join(dir, name);
+}
+
+static void write_header(eg_buffer *out, const eg_checkpoint *c, uint64_t members,
+                         uint32_t packed_size)
+{
+    eg_write_bytes(out, magic, sizeof magic);
+    eg_write_u32(out, 0);
+    eg_write_u32(out, packed_size);
+    const uint64_t fields[] = {c->version,    c->time_ns,      c->transaction_next, c->inode_next,
+                               c->chunk_next, c->journal.file, c->journal.sequence, c->nodes_end};
+    for (size_t i = 0; i < sizeof fields / sizeof *fields; i++)
+        eg_write_u64(out, fields[i]);
+    eg_write_u64(out, c->tree.address);
+    eg_write_u32(out, c->tree.size);
+    eg_write_u64(out, c->catalog.address);
+    eg_write_u32(out, c->catalog.size);
+    eg_write_u64(out, members);
+}
+
+engram_status eg_checkpoint_write(eg_io *io, const char *dir, uint64_t number,
+                                  const eg_checkpoint *checkpoint, const engram_bundle *bundle,
+                                  engram_error *error)
+{
+    engram_status status = ENGRAM_NO_MEMORY;
+    eg_buffer out = {0};
+    char *path = checkpoint_path(dir, number);
+    size_t bound = ZSTD_compressBound(COUNTERS_SIZE);
+    write_header(&out, checkpoint, bundle->count, 0);
+    uint8_t *packed = eg_buffer_extend(&out, bound);
+    if (path == NULL || packed == NULL) {
+        eg_fail(error, status, "out of memory writing a checkpoint");
+        goto done;
+    }
+    size_t packed_size = ZSTD_compress(packed, bound, bundle->counters, COUNTERS_SIZE, 1);
+    if (ZSTD_isError(packed_size)) {
+        eg_fail(error, status, "cannot pack the root bundle: %s", ZSTD_getErrorName(packed_size));
+        goto done;
+    }
+    out.size = HEADER_SIZE + packed_size;
+    eg_put_u32(out.data + 12, (uint32_t)packed_size);
+    eg_put_u32(out.data + 8, eg_crc32(0, out.data + 12, out.size - 12));
+    status = eg_io_replace_file(io, path, out.data, out.size, error);
+done:
+    eg_buffer_fini(&out);
+    eg_free(path);
+    return status;
+}
+
+static engram_status parse(const uint8_t *bytes, size_t size, const char *path, eg_checkpoint *c,
+                           engram_bundle *bundle, engram_error *error)
+{
+    eg_reader in = eg_reader_make(bytes, size);
+    if (size < HEADER_SIZE || memcmp(eg_read_bytes(&in, 8), magic, 8) != 0)
+        return eg_fail(error, ENGRAM_DAMAGED, "%s: not a checkpoint (offset 0)", path);
+    if (eg_read_u32(&in) != eg_crc32(0, bytes + 12, size - 12))
+        return eg_fail(error, ENGRAM_DAMAGED, "%s: the CRC at offset 8 does not agree", path);
+    uint32_t packed_size = eg_read_u32(&in);
+    uint64_t *fields[] = {&c->version,    &c->time_ns,      &c->transaction_next, &c->inode_next,
+                          &c->chunk_next, &c->journal.file, &c->journal.sequence, &c->nodes_end};
+    for (size_t i = 0; i < sizeof fields / sizeof *fields; i++)
+        *fields[i] = eg_read_u64(&in);
+    c->tree.address = eg_read_u64(&in);
+    c->tree.size = eg_read_u32(&in);
+    c->catalog.address = eg_read_u64(&in);
+    c->catalog.size = eg_read_u32(&in);
+    bundle->count = eg_read_u64(&in);
+    if (eg_reader_left(&in) != packed_size ||
+        ZSTD_decompress(bundle->counters, COUNTERS_SIZE, in.at, packed_size) != COUNTERS_SIZE)
+        return eg_fail(error, ENGRAM_DAMAGED, "%s: the root bundle at offset %d cannot be unpacked",
+                       path, HEADER_SIZE);
+    return ENGRAM_OK;
+}
+
+engram_status eg_checkpoint_read(eg_io *io, const char *dir, uint64_t number,
+                                 eg_checkpoint *checkpoint, engram_bundle *bundle,
+                                 engram_error *error)
+{
+    *checkpoint = (eg_checkpoint){0};
+    char *path = checkpoint_path(dir, number);
+    if (path == NULL)
+        return eg_fail(error, ENGRAM_NO_MEMORY, "out of memory");
+    uint8_t *bytes = NULL;
+    size_t size = 0;
+    engram_error inner = {0};
+    engram_status status = eg_io_read_file(
+        io, path, HEADER_SIZE + ZSTD_compressBound(COUNTERS_SIZE), &bytes, &size, &inner);
+    if (status == ENGRAM_OK)
+        status = parse(bytes, size, path, checkpoint, bundle, error);
+    else if (status == ENGRAM_NOT_FOUND || status == ENGRAM_INVALID)
+        status = eg_fail(error, ENGRAM_DAMAGED,
+                         "%s: the checkpoint named by MANIFEST.json is missing or too large", path);
+    else
+        eg_fail(error, status, "%s", inner.message);
+    eg_free(bytes);
+    eg_free(path);
+    return status;
+}
+
+typedef struct sweep_context {
+    eg_io *io;
+    const char *folder;
+    char keep[24];
+} sweep_context;
+
+static engram_status sweep_one(void *context, const char *name)
+{
+    sweep_context *c = context;
+    if (strcmp(name, c->keep) == 0)
+        return ENGRAM_OK;
+    char *path = eg_path_join(c->folder, name);
+    engram_status status = path == NULL ? ENGRAM_NO_MEMORY : c->io->unlink(c->io, path, NULL);
+    eg_free(path);
+    return status;
+}
+
+engram_status eg_checkpoint_sweep(eg_io *io, const char *dir, uint64_t keep, engram_error *error)
+{
+    char *folder = eg_path_join(dir, "checkpoint");
+    if (folder == NULL)
+        return eg_fail(error, ENGRAM_NO_MEMORY, "out of memory");
+    sweep_context c = {.io = io, .folder = folder};
+    snprintf(c.keep, sizeof c.keep, "%08llu.ckpt", (unsigned long long)keep);
+    engram_status status = io->list(io, folder, sweep_one, &c, error);
+    if (status != ENGRAM_OK)
+        eg_fail(error, status, "cannot remove old files of %s", folder);
+    eg_free(folder);
+    return status;
+}

@@ -1,0 +1,457 @@
+/* Creating, opening, closing, pinning. */
+#include "engram/engram.h"
+
+#include <inttypes.h>
+#include <stdio.h>
+
+#include "base/clock.h"
+#include "base/memory.h"
+#include "base/status.h"
+#include "engram/internal.h"
+
+const eg_engram_config eg_engram_config_default = {
+    .chunk = {EG_CHUNK_CDC, 16384}, .seed = 0, .level = 3};
+
+static const char *const folders[] = {"journal", "segments", "tree", "checkpoint"};
+enum { FOLDER_COUNT = sizeof folders / sizeof *folders };
+
+static engram_status no_memory(engram_error *error)
+{
+    return eg_fail(error, ENGRAM_NO_MEMORY, "out of memory");
+}
+
+/* Lets creation go on where an earlier one was cut short, and nowhere else. */
+typedef struct create_context {
+    bool has_manifest, has_other;
+} create_context;
+
+static engram_status create_entry(void *context, const char *name)
+{
+    create_context *c = context;
+    bool ours = strcmp(name, "LOCK") == 0 || strcmp(name, "MANIFEST.json.tmp") == 0;
+    for (size_t i = 0; i < FOLDER_COUNT; i++)
+        ours |= strcmp(name, folders[i]) == 0;
+    c->has_manifest |= strcmp(name, "MANIFEST.json") == 0;
+    c->has_other |= !ours;
+    return ENGRAM_OK;
+}
+
+static engram_status has_entry(void *context, const char *name)
+{
+    (void)name;
+    *(bool *)context = true;
+    return ENGRAM_OK;
+}
+
+static engram_status make_folders(eg_io *io, const char *dir, engram_error *error)
+{
+    create_context seen = {0};
+    engram_error inner = {0};
+    engram_status status = io->mkdir(io, dir, &inner);
+    if (status != ENGRAM_OK && status != ENGRAM_EXISTS)
+        return eg_fail(error, status, "%s", inner.message);
+    EG_TRY(io->list(io, dir, create_entry, &seen, error));
+    if (seen.has_manifest)
+        return eg_fail(error, ENGRAM_EXISTS, "%s is an engram already", dir);
+    if (seen.has_other)
+        return eg_fail(error, ENGRAM_INVALID, "%s is not empty: name a new or an empty directory",
+                       dir);
+    for (size_t i = 0; i < FOLDER_COUNT; i++) {
+        char *path = eg_path_join(dir, folders[i]);
+        if (path == NULL)
+            return no_memory(error);
+        inner = (engram_error){0};
+        status = io->mkdir(io, path, &inner);
+        bool used = false; /* chunks or a journal without a manifest: somebody's data, not a
+                              cut-short creation */
+        if (status == ENGRAM_EXISTS)
+            status = i < 2 ? io->list(io, path, has_entry, &used, &inner) : ENGRAM_OK;
+        eg_free(path);
+        if (status != ENGRAM_OK)
+            return eg_fail(error, status, "%s", inner.message);
+        if (used)
+            return eg_fail(error, ENGRAM_INVALID,
+                           "%s holds data but no MANIFEST.json: name a new directory", dir);
+    }
+    return ENGRAM_OK;
+}
+
+/* Flushes the tree of version 0 and writes the checkpoint that holds it. */
+static engram_status write_genesis(eg_io *io, const char *dir, uint64_t now, engram_error *error)
+{
+    eg_nodes *nodes = NULL;
+    eg_root *empty = NULL, *root = NULL;
+    eg_edit *edit = NULL;
+    eg_checkpoint checkpoint = {.time_ns = now,
+                                .transaction_next = 1,
+                                .inode_next = EG_INODE_ROOT + 1,
+                                .chunk_next = 1,
+                                .journal = {1, 1}};
+    char *path = eg_path_join(dir, "tree");
+    engram_bundle *bundle = eg_alloc_zero(1, sizeof *bundle);
+    engram_status status = path == NULL || bundle == NULL ? no_memory(error) : ENGRAM_OK;
+    if (status == ENGRAM_OK)
+        status = eg_nodes_open(io, path, &(eg_nodes_options){0}, &nodes, error);
+    if (status == ENGRAM_OK)
+        status = eg_root_open(nodes, (eg_node_ref){0}, &empty, error);
+    if (status == ENGRAM_OK)
+        status = eg_edit_begin(empty, &edit, error);
+    if (status == ENGRAM_OK)
+        status = eg_apply_genesis(edit, now, error);
+    if (status == ENGRAM_OK)
+        status = eg_edit_finish(&edit, &root, error);
+    if (status == ENGRAM_OK)
+        status = eg_root_flush(root, &checkpoint.tree, error);
+    if (status == ENGRAM_OK)
+        status = eg_nodes_sync(nodes, error);
+    if (status == ENGRAM_OK) {
+        checkpoint.nodes_end = eg_nodes_end(nodes);
+        status = eg_checkpoint_write(io, dir, 1, &checkpoint, bundle, error);
+    }
+    eg_edit_abort(&edit);
+    eg_root_release(root);
+    eg_root_release(empty);
+    eg_nodes_close(&nodes);
+    eg_free(bundle);
+    eg_free(path);
+    return status;
+}
+
+engram_status eg_engram_create(eg_io *io, const char *dir, const eg_engram_config *config,
+                               engram_error *error)
+{
+    eg_chunker chunker;
+    EG_TRY(eg_chunker_init(&chunker, &config->chunk, error));
+    if (config->level < 1 || config->level > 9)
+        return eg_fail(error, ENGRAM_INVALID, "level %d: choose 1 (fast) to 9 (small)",
+                       config->level);
+    EG_TRY(make_folders(io, dir, error));
+    eg_file *lock = NULL;
+    EG_TRY(eg_lock_writer(io, dir, &lock, error));
+    uint64_t now = eg_clock_wall_ns();
+    eg_manifest manifest = {.config = *config, .created_ns = now, .checkpoint = 1};
+    engram_status status = write_genesis(io, dir, now, error);
+    if (status == ENGRAM_OK)
+        status = io->sync_dir(io, dir, error);
+    if (status == ENGRAM_OK)
+        status = eg_manifest_write(io, dir, &manifest, error);
+    io->close(io, &lock);
+    return status;
+}
+
+static void release(eg_engram *e)
+{
+    for (size_t i = 0; i < e->retained_count; i++) {
+        eg_root_release(e->retained[i].root);
+        eg_free(e->retained[i].label);
+    }
+    eg_free(e->retained);
+    eg_root_release(e->root);
+    eg_root_release(e->catalog);
+    if (e->journal != NULL)
+        eg_journal_close(&e->journal, NULL, NULL);
+    eg_store_close(&e->store);
+    eg_nodes_close(&e->nodes);
+    e->io->close(e->io, &e->lock);
+    eg_manifest_fini(&e->manifest);
+    eg_free(e->segments);
+    eg_free(e->bundle);
+    eg_free(e->dir);
+    pthread_mutex_destroy(&e->commit_lock);
+    pthread_mutex_destroy(&e->publish_lock);
+    eg_free(e);
+}
+
+static engram_status allocate(eg_io *io, const char *dir, const eg_engram_options *options,
+                              eg_engram **out, engram_error *error)
+{
+    eg_engram *e = eg_alloc_zero(1, sizeof *e);
+    if (e == NULL)
+        return no_memory(error);
+    pthread_mutex_init(&e->commit_lock, NULL);
+    pthread_mutex_init(&e->publish_lock, NULL);
+    e->io = io;
+    e->options = *options;
+    e->dir = eg_strdup(dir);
+    e->bundle = eg_alloc_zero(1, sizeof *e->bundle);
+    eg_kernels_init(&e->kernels, eg_cpu_flags());
+    if (e->dir == NULL || e->bundle == NULL) {
+        release(e);
+        return no_memory(error);
+    }
+    *out = e;
+    return ENGRAM_OK;
+}
+
+engram_status eg_engram_open(eg_io *io, const char *dir, const eg_engram_options *options,
+                             eg_engram **engram, engram_error *error)
+{
+    eg_engram *e = NULL;
+    eg_manifest probe;
+    EG_TRY(
+        eg_manifest_read(io, dir, &probe, error)); /* before LOCK is touched: it may be no engram */
+    eg_manifest_fini(&probe);
+    EG_TRY(allocate(io, dir, options, &e, error));
+    uint64_t start = eg_clock_monotonic_ns();
+    engram_status status = options->read_only ? eg_lock_reader(io, dir, &e->lock, error)
+                                              : eg_lock_writer(io, dir, &e->lock, error);
+    if (status == ENGRAM_OK)
+        status = eg_manifest_read(io, dir, &e->manifest, error);
+    if (status == ENGRAM_OK) {
+        engram_codebook_init(&e->codebook, e->manifest.config.seed);
+        status = eg_engram_recover(e, error);
+    }
+    if (status != ENGRAM_OK) {
+        release(e);
+        return status;
+    }
+    e->recovery.seconds = (double)(eg_clock_monotonic_ns() - start) / 1e9;
+    *engram = e;
+    return ENGRAM_OK;
+}
+
+static engram_status close_writer(eg_engram *e, engram_error *error)
+{
+    if (e->failed != ENGRAM_OK)
+        return ENGRAM_OK; /* said when it happened; recovery tells what holds */
+    EG_TRY(eg_store_seal(e->store, error));
+    pthread_mutex_lock(&e->commit_lock);
+    engram_status status = eg_engram_checkpoint_locked(e, error);
+    pthread_mutex_unlock(&e->commit_lock);
+    EG_TRY(status);
+    EG_TRY(eg_journal_close(&e->journal, &e->manifest.clean_end, error));
+    e->manifest.clean = true;
+    return eg_manifest_write(e->io, e->dir, &e->manifest, error);
+}
+
+engram_status eg_engram_close(eg_engram **engram, engram_error *error)
+{
+    eg_engram *e = *engram;
+    if (e == NULL)
+        return ENGRAM_OK;
+    engram_status status = e->options.read_only ? ENGRAM_OK : close_writer(e, error);
+    release(e);
+    *engram = NULL;
+    return status;
+}
+
+const eg_engram_config *eg_engram_get_config(const eg_engram *engram)
+{
+    return &engram->manifest.config;
+}
+const engram_codebook *eg_engram_get_codebook(const eg_engram *engram)
+{
+    return &engram->codebook;
+}
+const eg_recovery *eg_engram_get_recovery(const eg_engram *engram)
+{
+    return &engram->recovery;
+}
+const char *eg_engram_dir(const eg_engram *engram)
+{
+    return engram->dir;
+}
+eg_store *eg_engram_store(eg_engram *engram)
+{
+    return engram->store;
+}
+eg_io *eg_engram_io(eg_engram *engram)
+{
+    return engram->io;
+}
+uint64_t eg_engram_journal_syncs(const eg_engram *engram)
+{
+    return engram->syncs;
+}
+uint64_t eg_engram_new_inode(eg_engram *engram)
+{
+    return atomic_fetch_add(&engram->inode_next, 1);
+}
+
+engram_status eg_engram_pin(eg_engram *engram, eg_version *version, engram_error *error)
+{
+    (void)error;
+    pthread_mutex_lock(&engram->publish_lock);
+    *version = (eg_version){engram->version, engram->time_ns, eg_root_retain(engram->root)};
+    pthread_mutex_unlock(&engram->publish_lock);
+    return ENGRAM_OK;
+}
+
+void eg_version_release(eg_version *version)
+{
+    eg_root_release(version->root);
+    *version = (eg_version){0};
+}
+
+enum { CATALOG_FIXED = 20 };
+
+/* The retained list, then the catalog. */
+engram_status eg_engram_pin_number(eg_engram *engram, uint64_t number, eg_version *version,
+                                   engram_error *error)
+{
+    eg_root *catalog = NULL;
+    bool found = true;
+    pthread_mutex_lock(&engram->publish_lock);
+    if (number == engram->version) {
+        *version = (eg_version){number, engram->time_ns, eg_root_retain(engram->root)};
+    } else {
+        found = false;
+        for (size_t i = 0; i < engram->retained_count && !found; i++) {
+            eg_retained *r = &engram->retained[i];
+            found = r->number == number;
+            if (found)
+                *version = (eg_version){number, r->time_ns, eg_root_retain(r->root)};
+        }
+        catalog = eg_root_retain(engram->catalog);
+    }
+    pthread_mutex_unlock(&engram->publish_lock);
+    engram_status status = ENGRAM_OK;
+    if (!found) {
+        eg_buffer value = {0};
+        eg_key key = eg_key_inode(number);
+        key.bytes[0] = 'V';
+        status = eg_root_get(catalog, eg_key_view(&key), &value, error);
+        if (status == ENGRAM_NOT_FOUND)
+            eg_fail(error, status,
+                    "version %" PRIu64 " is not retained; engram info lists those that are",
+                    number);
+        else if (status == ENGRAM_OK && value.size < CATALOG_FIXED)
+            status = eg_fail(error, ENGRAM_DAMAGED,
+                             "the catalog entry of version %" PRIu64 " cannot be read", number);
+        if (status == ENGRAM_OK) {
+            *version = (eg_version){.number = number, .time_ns = eg_get_u64(value.data)};
+            status =
+                eg_root_open(engram->nodes,
+                             (eg_node_ref){eg_get_u64(value.data + 8), eg_get_u32(value.data + 16)},
+                             &version->root, error);
+        }
+        eg_buffer_fini(&value);
+    }
+    eg_root_release(catalog);
+    return status;
+}
+
+static engram_status catalog_labels(eg_root *catalog, eg_engram_label *label, void *context,
+                                    engram_error *error)
+{
+    eg_cursor *cursor = NULL;
+    EG_TRY(eg_cursor_open(catalog, &cursor, error));
+    engram_status status = eg_cursor_seek(cursor, (eg_view){(const uint8_t *)"V", 1}, error);
+    bool at_end = status == ENGRAM_NOT_FOUND;
+    while (status == ENGRAM_OK) {
+        eg_view key = eg_cursor_key(cursor), value = eg_cursor_value(cursor);
+        if (key.size != 9 || value.size < CATALOG_FIXED)
+            status =
+                eg_fail(error, ENGRAM_DAMAGED, "a catalog entry cannot be read; run engram verify");
+        else
+            status =
+                label(context, eg_get_be64(key.data + 1), eg_get_u64(value.data),
+                      (eg_view){value.data + CATALOG_FIXED, value.size - CATALOG_FIXED}, error);
+        if (status == ENGRAM_OK) {
+            status = eg_cursor_next(cursor, error);
+            at_end = status == ENGRAM_NOT_FOUND;
+        }
+    }
+    eg_cursor_close(&cursor);
+    return at_end ? ENGRAM_OK : status;
+}
+
+engram_status eg_engram_labels(eg_engram *engram, eg_engram_label *label, void *context,
+                               engram_error *error)
+{
+    pthread_mutex_lock(&engram->commit_lock); /* keeps the retained list as it is */
+    engram_status status = catalog_labels(engram->catalog, label, context, error);
+    for (size_t i = 0; i < engram->retained_count && status == ENGRAM_OK; i++) {
+        eg_retained *r = &engram->retained[i];
+        status = label(context, r->number, r->time_ns,
+                       (eg_view){(uint8_t *)r->label, r->label_size}, error);
+    }
+    pthread_mutex_unlock(&engram->commit_lock);
+    return status;
+}
+
+void eg_engram_get_bundle(eg_engram *engram, engram_bundle *bundle)
+{
+    pthread_mutex_lock(&engram->publish_lock);
+    *bundle = *engram->bundle;
+    pthread_mutex_unlock(&engram->publish_lock);
+}
+
+typedef struct usage_context {
+    eg_io *io;
+    const char *folder;
+    uint64_t size, disk_size;
+} usage_context;
+
+static engram_status usage_entry(void *context, const char *name)
+{
+    usage_context *c = context;
+    uint64_t size = 0, disk_size = 0;
+    char *path = eg_path_join(c->folder, name);
+    engram_status status =
+        path == NULL ? ENGRAM_NO_MEMORY : c->io->stat(c->io, path, &size, &disk_size, NULL);
+    eg_free(path);
+    c->size += size;
+    c->disk_size += disk_size;
+    return status == ENGRAM_NOT_FOUND ? ENGRAM_OK : status; /* gone since it was listed */
+}
+
+engram_status eg_engram_disk_usage(eg_engram *engram, uint64_t *size, uint64_t *disk_size,
+                                   engram_error *error)
+{
+    usage_context c = {.io = engram->io, .folder = engram->dir};
+    EG_TRY(engram->io->list(engram->io, engram->dir, usage_entry, &c, error));
+    for (size_t i = 0; i < FOLDER_COUNT; i++) {
+        char *path = eg_path_join(engram->dir, folders[i]);
+        if (path == NULL)
+            return no_memory(error);
+        c.folder = path;
+        engram_status status = engram->io->list(engram->io, path, usage_entry, &c, error);
+        eg_free(path);
+        EG_TRY(status);
+    }
+    *size = c.size;
+    *disk_size = c.disk_size;
+    return ENGRAM_OK;
+}
+
+typedef struct read_context {
+    eg_engram *engram;
+    uint8_t *chunk;
+    size_t chunk_capacity;
+    uint64_t offset;
+    uint8_t *bytes;
+    size_t size, got;
+} read_context;
+
+static engram_status read_ref(void *context, uint64_t offset, eg_chunk_ref ref, engram_error *error)
+{
+    read_context *c = context;
+    size_t size;
+    if (c->got == c->size)
+        return ENGRAM_CANCELLED; /* enough */
+    if (!eg_grow((void **)&c->chunk, &c->chunk_capacity, ref.size, 1))
+        return no_memory(error);
+    EG_TRY(eg_store_read(c->engram->store, ref.id, c->chunk, c->chunk_capacity, &size, error));
+    if (size != ref.size)
+        return eg_fail(error, ENGRAM_DAMAGED,
+                       "chunk %" PRIu64 " has %zu bytes where the file says %u", ref.id, size,
+                       ref.size);
+    size_t skip = c->offset + c->got - offset;
+    size_t take = size - skip < c->size - c->got ? size - skip : c->size - c->got;
+    memcpy(c->bytes + c->got, c->chunk + skip, take);
+    c->got += take;
+    return ENGRAM_OK;
+}
+
+engram_status eg_engram_read(eg_engram *engram, const eg_version *version, uint64_t inode,
+                             uint64_t offset, void *bytes, size_t size, size_t *got,
+                             engram_error *error)
+{
+    read_context c = {.engram = engram, .offset = offset, .bytes = bytes, .size = size};
+    engram_status status =
+        size == 0 ? ENGRAM_OK : eg_fs_refs(version->root, inode, offset, read_ref, &c, error);
+    eg_free(c.chunk);
+    *got = c.got;
+    return status == ENGRAM_CANCELLED ? ENGRAM_OK : status;
+}

@@ -1,0 +1,75 @@
+/* What the files of this folder share. */
+#ifndef EG_SEARCH_INTERNAL_H
+#define EG_SEARCH_INTERNAL_H
+
+#include "search/query.h"
+
+typedef struct eg_row_span { /* rows first .. first + count - 1 are chunks ids[0 .. count) */
+    uint64_t first;
+    const uint64_t *ids;
+    size_t count;
+} eg_row_span;
+
+struct eg_searcher {
+    eg_engram *engram;
+    eg_device *device;
+    eg_chunker chunker;
+    eg_arena *arena;
+    eg_row_span *spans;
+    size_t span_count, span_capacity;
+    size_t *loaded; /* rows taken of each segment */
+    size_t segment_count, loaded_capacity;
+};
+
+/* live.c: which rows count. bits: one for each row, in fresh memory (eg_free). inodes: sorted numbers of the files that may be
+ * hits, or NULL: all but exclude. */
+typedef struct eg_live {
+    uint64_t *bits;
+    uint64_t count;     /* bits set */
+    uint64_t *inodes;   /* sorted; NULL: every file */
+    size_t inode_count, inode_capacity;
+    uint64_t exclude;
+} eg_live;
+engram_status eg_live_init(eg_searcher *searcher, const eg_version *version, const eg_query_options *options, eg_live *live, engram_error *error);
+void eg_live_fini(eg_live *live);
+bool eg_live_has(const eg_live *live, uint64_t inode);
+/* The chunk id of a row. */
+uint64_t eg_searcher_id(const eg_searcher *searcher, uint64_t row);
+
+/* The query's chunks. */
+typedef struct eg_probe {
+    uint64_t offset;
+    uint32_t size, spread;
+    double windows;
+} eg_probe;
+
+typedef struct eg_probes {
+    eg_probe *items;
+    uint8_t *vectors;
+    size_t count, capacity;
+    uint64_t size;     /* of the query */
+    uint32_t floor;    /* fewer matches are noise */
+    eg_hit *hits;      /* count * EG_QUERY_CHUNK_BEST */
+    uint32_t *hit_counts;
+} eg_probes;
+
+/* candidates.c: files that hold the best chunks, the most promising first; at most EG_QUERY_FILES_MAX. */
+typedef struct eg_candidate {
+    uint64_t inode;
+    double score;
+} eg_candidate;
+engram_status eg_candidates_find(eg_searcher *searcher, const eg_version *version, const eg_probes *probes, const eg_live *live,
+                                 eg_candidate *candidates, size_t *count, engram_error *error);
+
+/* What a chunk held by that many files counts. */
+double eg_holder_weight(uint64_t holders);
+/* The number of inodes that hold a chunk, up to a bound. */
+engram_status eg_holder_count(const eg_version *version, uint64_t chunk, uint64_t *count, engram_error *error);
+
+/* score.c: one file over all its chunks. *found false: nothing above the floor. */
+engram_status eg_score_file(eg_searcher *searcher, const eg_version *version, const eg_probes *probes, uint64_t inode,
+                            eg_query_hit *hit, bool *found, engram_error *error);
+/* J, interval, and containment of a pair. */
+void eg_score_pair(const eg_probe *probe, uint32_t matches, uint32_t spread, eg_query_hit *hit);
+
+#endif

@@ -1,0 +1,313 @@
+/* A query from bytes to hits. */
+#include "search/query.h"
+
+#include <math.h>
+#include <stdlib.h>
+
+#include "base/clock.h"
+#include "base/memory.h"
+#include "base/status.h"
+#include "search/internal.h"
+
+static engram_status no_memory(engram_error *error)
+{
+    return eg_fail(error, ENGRAM_NO_MEMORY, "out of memory for a query");
+}
+
+/* Takes what segments hold beyond what was taken. */
+static engram_status refresh(eg_searcher *s, engram_error *error)
+{
+    eg_store *store = eg_engram_store(s->engram);
+    size_t segments = eg_store_segment_count(store);
+    if (!eg_grow((void **)&s->loaded, &s->loaded_capacity, segments + 1, sizeof *s->loaded))
+        return no_memory(error);
+    for (; s->segment_count < segments; s->segment_count++)
+        s->loaded[s->segment_count] = 0;
+    for (size_t i = 0; i < segments; i++) {
+        eg_vector_span span;
+        EG_TRY(eg_store_get_vectors(store, i, &span, error));
+        size_t have = s->loaded[i];
+        if (span.count <= have)
+            continue;
+        if (!eg_grow((void **)&s->spans, &s->span_capacity, s->span_count + 1, sizeof *s->spans))
+            return no_memory(error);
+        uint64_t first = eg_arena_rows(s->arena);
+        EG_TRY(eg_arena_append(s->arena, span.vectors + have * ENGRAM_BLOCKS, span.count - have,
+                               error));
+        s->spans[s->span_count++] = (eg_row_span){first, span.ids + have, span.count - have};
+        s->loaded[i] = span.count;
+    }
+    return ENGRAM_OK;
+}
+
+/* The match count that strangers among so many rows reach once in a hundred queries: the tail of a
+ * Poisson variable of mean 1, which is what 256 blocks of 256 symbols give. */
+static uint32_t noise_floor(uint64_t rows)
+{
+    double term = exp(-1.0), tail = 1.0;
+    for (uint32_t matches = 0; matches < ENGRAM_BLOCKS; matches++) {
+        if (tail * (double)(rows + 1) < 0.01)
+            return matches;
+        tail -= term;
+        term /= matches + 1;
+        if (tail < 1e-15)
+            tail = term * 1.2; /* rounding: from here the next term is the tail */
+    }
+    return ENGRAM_BLOCKS;
+}
+
+static engram_status cut_probes(eg_searcher *s, const uint8_t *bytes, size_t size, eg_probes *p,
+                                eg_view **views, engram_error *error)
+{
+    size_t capacity = 0;
+    p->size = size;
+    for (size_t at = 0; at < size || p->count == 0;) {
+        size_t left = size - at,
+               take = left != 0 ? eg_chunker_cut(&s->chunker, bytes + at, left) : 0;
+        if (!eg_grow((void **)&p->items, &p->capacity, p->count + 1, sizeof *p->items) ||
+            !eg_grow((void **)views, &capacity, p->count + 1, sizeof **views))
+            return no_memory(error);
+        (*views)[p->count] = (eg_view){bytes + at, take};
+        p->items[p->count++] = (eg_probe){.offset = at, .size = (uint32_t)take};
+        at += take;
+        if (size == 0)
+            break;
+    }
+    return ENGRAM_OK;
+}
+
+static engram_status encode_probes(eg_searcher *s, const uint8_t *bytes, size_t size, eg_probes *p,
+                                   engram_error *error)
+{
+    eg_view *views = NULL;
+    uint32_t *spreads = NULL;
+    engram_status status = cut_probes(s, bytes, size, p, &views, error);
+    if (status == ENGRAM_OK) {
+        p->vectors = eg_alloc_aligned(64, p->count * ENGRAM_BLOCKS);
+        spreads = eg_alloc(p->count * sizeof *spreads);
+        status = p->vectors == NULL || spreads == NULL ? no_memory(error) : ENGRAM_OK;
+    }
+    if (status == ENGRAM_OK)
+        status = eg_device_encode(s->device, eg_engram_get_codebook(s->engram), views, p->count,
+                                  p->vectors, spreads, error);
+    for (size_t i = 0; i < p->count && status == ENGRAM_OK; i++) {
+        p->items[i].spread = spreads[i];
+        p->items[i].windows = engram_distinct_windows(spreads[i]);
+    }
+    eg_free(views);
+    eg_free(spreads);
+    return status;
+}
+
+static void free_probes(eg_probes *p)
+{
+    eg_free(p->items);
+    eg_free(p->vectors);
+    eg_free(p->hits);
+    eg_free(p->hit_counts);
+}
+
+static engram_status scan(eg_searcher *s, eg_probes *p, const eg_live *live, uint32_t minimum,
+                          engram_error *error)
+{
+    p->hits = eg_alloc(p->count * EG_QUERY_CHUNK_BEST * sizeof *p->hits);
+    p->hit_counts = eg_alloc_zero(p->count, sizeof *p->hit_counts);
+    if (p->hits == NULL || p->hit_counts == NULL)
+        return no_memory(error);
+    if (eg_arena_rows(s->arena) == 0)
+        return ENGRAM_OK;
+    return eg_arena_top_k(s->arena, p->vectors, p->count, live->bits, EG_QUERY_CHUNK_BEST, minimum,
+                          p->hits, p->hit_counts, error);
+}
+
+static int compare_hits(const void *a, const void *b)
+{
+    const eg_query_hit *x = a, *y = b;
+    if (x->score != y->score)
+        return x->score > y->score ? -1 : 1;
+    if (x->jaccard.value != y->jaccard.value)
+        return x->jaccard.value > y->jaccard.value ? -1 : 1;
+    size_t least = x->path_size < y->path_size ? x->path_size : y->path_size;
+    int order = memcmp(x->path, y->path, least);
+    return order != 0 ? order : (x->path_size > y->path_size) - (x->path_size < y->path_size);
+}
+
+static engram_status name_hit(const eg_version *version, eg_query_hit *hit, engram_error *error)
+{
+    eg_buffer path = {0};
+    engram_status status = eg_fs_path(version->root, hit->inode, &path, error);
+    hit->path_size = path.size;
+    eg_write_u8(&path, 0);
+    if (status == ENGRAM_OK && path.failed)
+        status = no_memory(error);
+    if (status != ENGRAM_OK) {
+        eg_buffer_fini(&path);
+        return status;
+    }
+    hit->path = (char *)path.data;
+    return ENGRAM_OK;
+}
+
+static void keep_best(eg_query_result *result, uint32_t k)
+{
+    qsort(result->hits, result->hit_count, sizeof *result->hits, compare_hits);
+    while (result->hit_count > k)
+        eg_free(result->hits[--result->hit_count].path);
+}
+
+static engram_status hits_by_file(eg_searcher *s, const eg_version *version, const eg_probes *p,
+                                  const eg_live *live, const eg_query_options *options,
+                                  eg_query_result *result, engram_error *error)
+{
+    eg_candidate candidates[EG_QUERY_FILES_MAX];
+    size_t count = 0;
+    EG_TRY(eg_candidates_find(s, version, p, live, candidates, &count, error));
+    result->hits = eg_alloc_zero(count + 1, sizeof *result->hits);
+    if (result->hits == NULL)
+        return no_memory(error);
+    for (size_t i = 0; i < count; i++) {
+        eg_query_hit hit;
+        bool found;
+        EG_TRY(eg_score_file(s, version, p, candidates[i].inode, &hit, &found, error));
+        if (!found || hit.score < options->min)
+            continue;
+        EG_TRY(name_hit(version, &hit, error));
+        result->hits[result->hit_count++] = hit;
+    }
+    result->files_scored = count;
+    return ENGRAM_OK;
+}
+
+typedef struct holder_context {
+    const eg_live *live;
+    uint64_t inode;
+} holder_context;
+
+static engram_status first_holder(void *context, uint64_t chunk, uint64_t number, uint32_t count,
+                                  engram_error *error)
+{
+    holder_context *c = context;
+    (void)chunk, (void)count, (void)error;
+    if (!eg_live_has(c->live, number))
+        return ENGRAM_OK;
+    c->inode = number;
+    return ENGRAM_CANCELLED;
+}
+
+typedef struct place_context {
+    uint64_t chunk, offset;
+} place_context;
+
+static engram_status find_place(void *context, uint64_t offset, eg_chunk_ref ref,
+                                engram_error *error)
+{
+    place_context *c = context;
+    (void)error;
+    if (ref.id != c->chunk)
+        return ENGRAM_OK;
+    c->offset = offset;
+    return ENGRAM_CANCELLED;
+}
+
+static engram_status chunk_hit(eg_searcher *s, const eg_version *version, const eg_probe *probe,
+                               const eg_hit *row, const eg_live *live, eg_query_hit *hit,
+                               engram_error *error)
+{
+    eg_chunk_info info;
+    holder_context holder = {.live = live};
+    place_context place = {.chunk = eg_searcher_id(s, row->row)};
+    *hit = (eg_query_hit){0};
+    EG_TRY(eg_store_get_info(eg_engram_store(s->engram), place.chunk, &info, error));
+    engram_status status = eg_fs_holders(version->root, place.chunk, first_holder, &holder, error);
+    if (status != ENGRAM_OK && status != ENGRAM_CANCELLED)
+        return status;
+    status = eg_fs_refs(version->root, holder.inode, 0, find_place, &place, error);
+    if (status != ENGRAM_OK && status != ENGRAM_CANCELLED)
+        return status;
+    eg_score_pair(probe, row->matches, info.spread, hit);
+    hit->inode = holder.inode;
+    hit->score = hit->jaccard.value;
+    hit->pair =
+        (eg_query_pair){probe->offset, probe->size, place.offset, info.size, info.id, row->matches};
+    return name_hit(version, hit, error);
+}
+
+static engram_status hits_by_chunk(eg_searcher *s, const eg_version *version, const eg_probes *p,
+                                   const eg_live *live, const eg_query_options *options,
+                                   eg_query_result *result, engram_error *error)
+{
+    uint32_t k = options->k != 0 ? options->k : 10;
+    size_t most = 0;
+    for (size_t q = 0; q < p->count; q++)
+        most += p->hit_counts[q] < k ? p->hit_counts[q] : k;
+    result->hits = eg_alloc_zero(most + 1, sizeof *result->hits);
+    if (result->hits == NULL)
+        return no_memory(error);
+    for (size_t q = 0; q < p->count; q++) {
+        for (uint32_t i = 0; i < p->hit_counts[q] && i < k; i++) {
+            eg_query_hit *hit = &result->hits[result->hit_count];
+            EG_TRY(chunk_hit(s, version, &p->items[q], &p->hits[q * EG_QUERY_CHUNK_BEST + i], live,
+                             hit, error));
+            result->hit_count++;
+        }
+    }
+    return ENGRAM_OK;
+}
+
+static double seconds_since(uint64_t start_ns)
+{
+    return (double)(eg_clock_monotonic_ns() - start_ns) / 1e9;
+}
+
+static engram_status run_query(eg_searcher *s, const eg_version *version, const uint8_t *bytes,
+                               size_t size, const eg_query_options *options, eg_probes *p,
+                               eg_live *live, eg_query_result *result, engram_error *error)
+{
+    EG_TRY(refresh(s, error));
+    uint64_t start = eg_clock_monotonic_ns();
+    EG_TRY(encode_probes(s, bytes, size, p, error));
+    result->encode_seconds = seconds_since(start);
+    EG_TRY(eg_live_init(s, version, options, live, error));
+    p->floor = noise_floor(live->count);
+    uint32_t minimum = p->floor;
+    if (options->by_chunk && options->min > 0 &&
+        engram_matches_from_jaccard(options->min) > minimum)
+        minimum = engram_matches_from_jaccard(options->min);
+    start = eg_clock_monotonic_ns();
+    EG_TRY(scan(s, p, live, minimum, error));
+    result->scan_seconds = seconds_since(start);
+    start = eg_clock_monotonic_ns();
+    EG_TRY(options->by_chunk ? hits_by_chunk(s, version, p, live, options, result, error)
+                             : hits_by_file(s, version, p, live, options, result, error));
+    keep_best(result, options->k != 0 ? options->k : 10);
+    result->score_seconds = seconds_since(start);
+    result->unsure = size < EG_QUERY_UNSURE_SIZE;
+    result->version = version->number;
+    result->query_chunks = p->count;
+    result->chunks_live = live->count;
+    return ENGRAM_OK;
+}
+
+engram_status eg_searcher_query(eg_searcher *searcher, const eg_version *version,
+                                const uint8_t *bytes, size_t size, const eg_query_options *options,
+                                eg_query_result *result, engram_error *error)
+{
+    eg_probes probes = {0};
+    eg_live live = {0};
+    *result = (eg_query_result){0};
+    engram_status status =
+        run_query(searcher, version, bytes, size, options, &probes, &live, result, error);
+    if (status != ENGRAM_OK)
+        eg_query_result_fini(result);
+    eg_live_fini(&live);
+    free_probes(&probes);
+    return status;
+}
+
+void eg_query_result_fini(eg_query_result *result)
+{
+    for (size_t i = 0; i < result->hit_count; i++)
+        eg_free(result->hits[i].path);
+    eg_free(result->hits);
+    *result = (eg_query_result){0};
+}

@@ -1,0 +1,365 @@
+/* Writing a segment: create, append, seal. segment.c states the order of syncs. */
+#include <inttypes.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/clock.h"
+#include "base/memory.h"
+#include "store/segment.h"
+
+enum {
+    STAGE_SIZE = 256 << 10, /* small corrections are gathered up to this before they are written */
+    STAGED_MAX = 64 << 10,  /* a larger one goes straight to the file */
+    COLUMNS_FIRST = 256     /* vectors in the first memory for them */
+};
+
+static uint64_t align(uint64_t offset, uint64_t to)
+{
+    return (offset + to - 1) / to * to;
+}
+
+/* ---- create ---- */
+
+/* Where an active segment keeps what: so far behind that the sealed layout fits before it. */
+static void reserve_regions(eg_segment_header *header, uint64_t payload_capacity)
+{
+    uint64_t chunks = EG_SEGMENT_CHUNKS_MAX;
+    uint64_t dense =
+        payload_capacity + 3 * EG_SEGMENT_PAGE +
+        chunks * (EG_SEGMENT_RECORD_SIZE + EG_SEGMENT_VECTOR_SIZE + EG_SEGMENT_PAIR_SIZE);
+    uint64_t records = align(EG_SEGMENT_PAYLOAD_START + dense, EG_SEGMENT_PAGE);
+    uint64_t vectors = align(records + chunks * EG_SEGMENT_RECORD_SIZE, EG_SEGMENT_PAGE);
+    header->section_count = 3;
+    header->sections[0] = (eg_section){
+        .tag = EG_SECTION_PAYLOAD, .offset = EG_SEGMENT_PAYLOAD_START, .size = payload_capacity};
+    header->sections[1] = (eg_section){
+        .tag = EG_SECTION_RECORDS, .offset = records, .size = chunks * EG_SEGMENT_RECORD_SIZE};
+    header->sections[2] = (eg_section){
+        .tag = EG_SECTION_VECTORS, .offset = vectors, .size = chunks * EG_SEGMENT_VECTOR_SIZE};
+}
+
+static engram_status write_slot(eg_segment *segment, const eg_segment_header *header,
+                                uint64_t offset, engram_error *error)
+{
+    uint8_t slot[EG_SEGMENT_SLOT_SIZE];
+    eg_segment_header_encode(header, slot);
+    return segment->io->write(segment->io, segment->file, offset, slot, sizeof slot, error);
+}
+
+static engram_status write_new_file(eg_segment *segment, const char *dir, engram_error *error)
+{
+    eg_io *io = segment->io;
+    char *path = eg_segment_path(dir, segment->id);
+    if (path == NULL)
+        return eg_fail(error, ENGRAM_NO_MEMORY, "no memory for a segment");
+    engram_status status =
+        io->open(io, path, EG_OPEN_WRITE | EG_OPEN_CREATE, &segment->file, error);
+    eg_free(path);
+    EG_TRY(status);
+    /* The second slot is there from the start, so that both can always be read. */
+    uint8_t empty[EG_SEGMENT_SLOT_STEP] = {0};
+    EG_TRY(io->write(io, segment->file, EG_SEGMENT_SLOT_STEP, empty, sizeof empty, error));
+    EG_TRY(write_slot(segment, &segment->header, 0, error));
+    EG_TRY(io->sync(io, segment->file, error));
+    return io->sync_dir(io, dir, error);
+}
+
+static eg_segment *segment_new(eg_io *io, const eg_segment_plan *plan)
+{
+    eg_segment *segment = eg_alloc_zero(1, sizeof *segment);
+    if (segment == NULL)
+        return NULL;
+    segment->io = io;
+    segment->id = plan->id;
+    segment->level = plan->level;
+    segment->first_id = plan->first_id;
+    segment->payload_start = EG_SEGMENT_PAYLOAD_START;
+    segment->payload_capacity = plan->payload_size;
+    segment->is_written_here = true;
+    segment->ids_contiguous = true;
+    segment->loaded = true;
+    pthread_mutex_init(&segment->lock, NULL);
+    segment->header = (eg_segment_header){.id = plan->id,
+                                          .generation = 1,
+                                          .stage = EG_SEGMENT_ACTIVE,
+                                          .level = plan->level,
+                                          .created_ns = eg_clock_wall_ns(),
+                                          .first_id = plan->first_id};
+    reserve_regions(&segment->header, plan->payload_size + EG_CHUNK_BYTES_MAX);
+    segment->block_count = EG_SEGMENT_CHUNKS_MAX / EG_SEGMENT_BLOCK;
+    segment->blocks = eg_alloc_zero(segment->block_count, sizeof *segment->blocks);
+    if (segment->blocks == NULL) {
+        segment->block_count = 0;
+        eg_segment_free(segment);
+        return NULL;
+    }
+    return segment;
+}
+
+engram_status eg_segment_create(eg_io *io, const char *dir, const eg_segment_plan *plan,
+                                eg_segment **segment, engram_error *error)
+{
+    *segment = NULL;
+    eg_segment *made = segment_new(io, plan);
+    if (made == NULL)
+        return eg_fail(error, ENGRAM_NO_MEMORY, "no memory for a segment");
+    engram_status status = write_new_file(made, dir, error);
+    if (status != ENGRAM_OK) {
+        eg_segment_free(made);
+        return status;
+    }
+    *segment = made;
+    return ENGRAM_OK;
+}
+
+/* ---- append ---- */
+
+static engram_status grow_columns(eg_segment *segment, size_t need, engram_error *error)
+{
+    eg_columns *old = segment->columns;
+    if (old != NULL && old->capacity >= need)
+        return ENGRAM_OK;
+    size_t capacity = old != NULL ? 2 * old->capacity : COLUMNS_FIRST;
+    while (capacity < need)
+        capacity *= 2;
+    eg_columns *grown = eg_columns_create(capacity);
+    if (grown == NULL)
+        return eg_fail(error, ENGRAM_NO_MEMORY, "no memory for the vectors of a segment");
+    if (old != NULL) {
+        memcpy(grown->vectors, old->vectors, segment->appended * (size_t)EG_SEGMENT_VECTOR_SIZE);
+        memcpy(grown->ids, old->ids, segment->appended * sizeof *old->ids);
+    }
+    pthread_mutex_lock(&segment->lock);
+    if (old != NULL && old->lent) {
+        old->next = segment->retired;
+        segment->retired = old;
+        old = NULL;
+    }
+    segment->columns = grown;
+    pthread_mutex_unlock(&segment->lock);
+    eg_columns_free(old);
+    return ENGRAM_OK;
+}
+
+engram_status eg_segment_reserve(eg_segment *segment, uint32_t count, engram_error *error)
+{
+    size_t need = (size_t)segment->appended + count;
+    assert(need <= EG_SEGMENT_CHUNKS_MAX);
+    EG_TRY(grow_columns(segment, need, error));
+    for (size_t i = 0; i * EG_SEGMENT_BLOCK < need; i++) {
+        if (segment->blocks[i] != NULL)
+            continue;
+        segment->blocks[i] = eg_alloc(EG_SEGMENT_BLOCK * sizeof **segment->blocks);
+        if (segment->blocks[i] == NULL)
+            return eg_fail(error, ENGRAM_NO_MEMORY, "no memory for the records of a segment");
+    }
+    return ENGRAM_OK;
+}
+
+static engram_status write_stage(eg_segment *segment, eg_buffer *stage, engram_error *error)
+{
+    if (stage->size == 0)
+        return ENGRAM_OK;
+    eg_io *io = segment->io;
+    uint64_t offset = segment->payload_start + segment->payload_written - stage->size;
+    engram_status status = io->write(io, segment->file, offset, stage->data, stage->size, error);
+    eg_buffer_clear(stage);
+    return status;
+}
+
+static engram_status add_payload(eg_segment *segment, eg_buffer *stage, const uint8_t *correction,
+                                 size_t size, engram_error *error)
+{
+    if (stage->size + size > STAGE_SIZE || size > STAGED_MAX)
+        EG_TRY(write_stage(segment, stage, error));
+    if (size > STAGED_MAX) {
+        EG_TRY(segment->io->write(segment->io, segment->file,
+                                  segment->payload_start + segment->payload_written, correction,
+                                  size, error));
+    } else {
+        eg_write_bytes(stage, correction, size);
+        if (stage->failed)
+            return eg_fail(error, ENGRAM_NO_MEMORY, "no memory to write a segment");
+    }
+    segment->payload_crc = eg_crc32(segment->payload_crc, correction, size);
+    segment->payload_written += size;
+    return ENGRAM_OK;
+}
+
+engram_status eg_segment_add(eg_segment *segment, eg_buffer *stage, eg_chunk_record *record,
+                             const uint8_t *vector, const uint8_t *correction, engram_error *error)
+{
+    uint32_t index = segment->appended;
+    record->payload_offset = (uint32_t)segment->payload_written;
+    EG_TRY(add_payload(segment, stage, correction, record->stored_size, error));
+    record->vector_check = eg_vector_check(vector);
+    record->crc = eg_record_crc(record);
+    segment->blocks[index / EG_SEGMENT_BLOCK][index % EG_SEGMENT_BLOCK] = *record;
+    eg_columns *columns = segment->columns;
+    memcpy(columns->vectors + (size_t)index * EG_SEGMENT_VECTOR_SIZE, vector,
+           EG_SEGMENT_VECTOR_SIZE);
+    columns->ids[index] = record->id;
+    if (record->id != segment->first_id + index)
+        segment->ids_contiguous = false;
+    segment->appended = index + 1;
+    return ENGRAM_OK;
+}
+
+/* Records [from, to), which lie in blocks, to the file; *crc is continued. */
+static engram_status write_records(eg_segment *segment, uint32_t from, uint32_t to, uint64_t offset,
+                                   uint32_t *crc, engram_error *error)
+{
+    while (from < to) {
+        uint32_t block_end = from / EG_SEGMENT_BLOCK * EG_SEGMENT_BLOCK + EG_SEGMENT_BLOCK;
+        uint32_t end = block_end < to ? block_end : to;
+        size_t size = (end - from) * sizeof(eg_chunk_record);
+        const eg_chunk_record *records = eg_segment_record(segment, from);
+        EG_TRY(segment->io->write(segment->io, segment->file, offset, records, size, error));
+        *crc = eg_crc32(*crc, records, size);
+        offset += size;
+        from = end;
+    }
+    return ENGRAM_OK;
+}
+
+engram_status eg_segment_flush(eg_segment *segment, eg_buffer *stage, engram_error *error)
+{
+    uint32_t from = segment->count, to = segment->appended, crc = 0;
+    EG_TRY(write_stage(segment, stage, error));
+    if (from == to)
+        return ENGRAM_OK;
+    uint64_t records = eg_segment_section(&segment->header, EG_SECTION_RECORDS)->offset;
+    uint64_t vectors = eg_segment_section(&segment->header, EG_SECTION_VECTORS)->offset;
+    size_t vectors_from = (size_t)from * EG_SEGMENT_VECTOR_SIZE;
+    EG_TRY(write_records(segment, from, to, records + (uint64_t)from * sizeof(eg_chunk_record),
+                         &crc, error));
+    return segment->io->write(segment->io, segment->file, vectors + vectors_from,
+                              segment->columns->vectors + vectors_from,
+                              (size_t)(to - from) * EG_SEGMENT_VECTOR_SIZE, error);
+}
+
+void eg_segment_publish(eg_segment *segment)
+{
+    atomic_store(&segment->payload_size, segment->payload_written);
+    atomic_store_explicit(&segment->count, segment->appended, memory_order_release);
+}
+
+bool eg_segment_is_full(const eg_segment *segment)
+{
+    return segment->appended == EG_SEGMENT_CHUNKS_MAX ||
+           segment->payload_written >= segment->payload_capacity;
+}
+
+/* ---- seal ---- */
+
+typedef struct fingerprint_pair {
+    uint64_t prefix;
+    uint32_t index;
+} fingerprint_pair;
+
+static int compare_pairs(const void *a, const void *b)
+{
+    const fingerprint_pair *x = a, *y = b;
+    if (x->prefix != y->prefix)
+        return x->prefix < y->prefix ? -1 : 1;
+    return x->index < y->index ? -1 : x->index > y->index;
+}
+
+/* The fingerprint index as it is on disk, in fresh memory, or NULL. */
+static uint8_t *make_fingerprints(const eg_segment *segment)
+{
+    uint32_t count = segment->appended;
+    fingerprint_pair *pairs = eg_alloc(count * sizeof *pairs);
+    if (pairs == NULL)
+        return NULL;
+    for (uint32_t i = 0; i < count; i++)
+        pairs[i] = (fingerprint_pair){
+            eg_fingerprint_prefix(eg_segment_record(segment, i)->fingerprint), i};
+    qsort(pairs, count, sizeof *pairs, compare_pairs);
+    /* Packed in place: an item's place on disk never lies beyond its place in memory. */
+    uint8_t *bytes = (uint8_t *)pairs;
+    for (uint32_t i = 0; i < count; i++) {
+        fingerprint_pair pair = pairs[i];
+        eg_put_u64(bytes + (size_t)i * EG_SEGMENT_PAIR_SIZE, pair.prefix);
+        eg_put_u32(bytes + (size_t)i * EG_SEGMENT_PAIR_SIZE + 8, pair.index);
+    }
+    return bytes;
+}
+
+static void lay_out_sealed(const eg_segment *segment, eg_segment_header *sealed)
+{
+    uint32_t count = segment->appended;
+    uint64_t records_size = (uint64_t)count * EG_SEGMENT_RECORD_SIZE;
+    uint64_t pairs_size = (uint64_t)count * EG_SEGMENT_PAIR_SIZE;
+    uint64_t records = align(segment->payload_start + segment->payload_written, 8);
+    *sealed = segment->header;
+    sealed->generation++;
+    sealed->stage = EG_SEGMENT_SEALED;
+    sealed->last_id = eg_segment_record(segment, count - 1)->id;
+    sealed->chunk_count = count;
+    sealed->section_count = 4;
+    sealed->sections[0] = (eg_section){EG_SECTION_PAYLOAD,       0,     segment->payload_start,
+                                       segment->payload_written, count, segment->payload_crc};
+    sealed->sections[1] = (eg_section){EG_SECTION_RECORDS, 0, records, records_size, count, 0};
+    sealed->sections[2] =
+        (eg_section){EG_SECTION_FINGERPRINTS, 0, records + records_size, pairs_size, count, 0};
+    sealed->sections[3] = (eg_section){EG_SECTION_VECTORS,
+                                       0,
+                                       align(records + records_size + pairs_size, EG_SEGMENT_PAGE),
+                                       (uint64_t)count * EG_SEGMENT_VECTOR_SIZE,
+                                       count,
+                                       0};
+}
+
+static engram_status write_section(eg_segment *segment, eg_section *section, const uint8_t *bytes,
+                                   engram_error *error)
+{
+    section->crc = eg_crc32(0, bytes, (size_t)section->size);
+    return segment->io->write(segment->io, segment->file, section->offset, bytes,
+                              (size_t)section->size, error);
+}
+
+/* Step c: the sealed sections beside the active ones; their CRCs into the header. */
+static engram_status write_sealed(eg_segment *segment, eg_segment_header *sealed,
+                                  engram_error *error)
+{
+    uint8_t *pairs = make_fingerprints(segment);
+    if (pairs == NULL)
+        return eg_fail(error, ENGRAM_NO_MEMORY, "no memory to seal a segment");
+    engram_status status = write_section(segment, &sealed->sections[2], pairs, error);
+    eg_free(pairs);
+    EG_TRY(status);
+    EG_TRY(write_records(segment, 0, segment->appended, sealed->sections[1].offset,
+                         &sealed->sections[1].crc, error));
+    return write_section(segment, &sealed->sections[3], segment->columns->vectors, error);
+}
+
+/* Readers find the vectors in the file from now on, unless the memory is lent anyway. */
+static void switch_to_sealed(eg_segment *segment, const eg_segment_header *sealed)
+{
+    eg_columns *unused = NULL;
+    pthread_mutex_lock(&segment->lock);
+    segment->header = *sealed;
+    if (!segment->columns->lent) {
+        unused = segment->columns;
+        segment->columns = NULL;
+    }
+    pthread_mutex_unlock(&segment->lock);
+    eg_columns_free(unused);
+}
+
+engram_status eg_segment_seal(eg_segment *segment, eg_segment_syncer *sync, void *context,
+                              engram_error *error)
+{
+    assert(segment->appended > 0 && segment->appended == segment->count);
+    eg_segment_header sealed;
+    lay_out_sealed(segment, &sealed);
+    EG_TRY(write_sealed(segment, &sealed, error));
+    EG_TRY(sync(context, segment, error));
+    EG_TRY(write_slot(segment, &sealed, EG_SEGMENT_SLOT_STEP, error));
+    EG_TRY(sync(context, segment, error));
+    EG_TRY(segment->io->truncate(segment->io, segment->file, eg_segment_end(&sealed), error));
+    EG_TRY(sync(context, segment, error));
+    switch_to_sealed(segment, &sealed);
+    return ENGRAM_OK;
+}

@@ -1,0 +1,36 @@
+/* Corrections: what turns a prediction into a chunk's exact bytes.
+ *
+ * A coder owns reusable compression state and belongs to one thread at a time. */
+#ifndef EG_STORE_CORRECTION_H
+#define EG_STORE_CORRECTION_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "base/bytes.h"
+#include "base/status.h"
+
+typedef enum eg_correction_kind {
+    EG_CORRECTION_NONE = 0,     /* identical to the base (reserved) */
+    EG_CORRECTION_DELTA = 1,    /* zstd with the base as prefix */
+    EG_CORRECTION_PACKED = 2,   /* zstd alone */
+    EG_CORRECTION_VERBATIM = 3  /* the bytes themselves */
+} eg_correction_kind;
+
+typedef struct eg_coder eg_coder;
+
+/* level: 1 fast ... 9 small (mapped to zstd's levels in one table). */
+engram_status eg_coder_create(int level, eg_coder **coder, engram_error *error);
+void eg_coder_free(eg_coder *coder);
+
+/* Packs bytes into out (capacity >= eg_coder_bound(size)); VERBATIM when zstd does not make it smaller
+ * (out then holds the bytes). Skips the attempt cheaply for input that does not compress, if measured to pay. */
+size_t eg_coder_bound(size_t size);
+engram_status eg_coder_pack(eg_coder *coder, const uint8_t *bytes, size_t size, uint8_t *out,
+                            eg_correction_kind *kind, size_t *stored_size, engram_error *error);
+/* Restores exactly size bytes, or ENGRAM_DAMAGED. base is empty unless kind is DELTA. Never writes past size. */
+engram_status eg_coder_unpack(eg_coder *coder, eg_correction_kind kind, eg_view correction, eg_view base,
+                              uint8_t *bytes, size_t size, engram_error *error);
+
+#endif

@@ -1,0 +1,143 @@
+/* The chunk store: chunk id -> bytes, fingerprint, hypervector, spread.
+ *
+ * A log of segments (segment.h has the format). Chunks are appended to the active segment, which
+ * seals when full; sealed segments never change. The store does not decide what is committed: the
+ * caller passes, at open, how many chunks of each segment are (from its checkpoint and journal), and
+ * everything beyond is invisible and is dropped by recovery. Ids are given out in rising order, and
+ * segments hold rising, disjoint ranges of ids.
+ *
+ * Threads: one thread appends and seals at a time; any number read at the same time, also what was
+ * appended and is not yet synced. */
+#ifndef EG_STORE_STORE_H
+#define EG_STORE_STORE_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "base/bytes.h"
+#include "base/io.h"
+#include "base/pool.h"
+#include "store/correction.h"
+
+typedef struct eg_store eg_store;
+
+typedef struct eg_fingerprint { /* XXH3-128, canonical (big-endian) bytes */
+    uint8_t bytes[16];
+} eg_fingerprint;
+
+eg_fingerprint eg_fingerprint_of(const void *bytes, size_t size);
+
+typedef struct eg_chunk_info {
+    uint64_t id;
+    uint64_t version;    /* engram version that stored it */
+    uint64_t created_ns;
+    uint64_t base;       /* id its delta rests on, or 0 */
+    eg_fingerprint fingerprint;
+    uint32_t size;       /* bytes of the chunk */
+    uint32_t spread;
+    uint32_t stored_size; /* bytes of its correction */
+    eg_correction_kind kind;
+    uint8_t depth;       /* 0 unless delta; depth(base) < depth */
+} eg_chunk_info;
+
+/* What the caller knows of a segment: kept in checkpoints, moved on by the journal. */
+typedef struct eg_segment_state {
+    uint64_t id;
+    uint64_t chunk_count;  /* committed; chunks beyond are invisible */
+    uint64_t payload_size; /* committed bytes of corrections */
+    uint8_t level;
+} eg_segment_state;
+
+typedef struct eg_store_options {
+    bool read_only;
+    bool dedup;             /* load the fingerprint index (a writer's) */
+    uint64_t segment_size;  /* corrections' bytes at which a segment seals; 0: 64 MiB */
+    uint64_t next_id;       /* the first id to give out; >= 1 */
+} eg_store_options;
+
+/* dir is the folder of segment files; states in rising id order. A writer (not read_only) also
+ * recovers: a segment whose file is not sealed at exactly the committed count is copied, committed
+ * chunks only, into a new sealed and synced segment; segment files that states does not name are left
+ * alone until eg_store_sweep. Check eg_store_get_states afterwards: ids of segments may have changed;
+ * the caller makes them durable in its checkpoint, then sweeps. ENGRAM_DAMAGED names file and offset. */
+engram_status eg_store_open(eg_io *io, const char *dir, const eg_segment_state *states, size_t state_count,
+                            const eg_store_options *options, eg_store **store, engram_error *error);
+/* Never syncs. A writer that wants its active segment sealed calls eg_store_seal first. */
+void eg_store_close(eg_store **store);
+
+typedef struct eg_new_chunk {
+    eg_fingerprint fingerprint;
+    uint64_t version, created_ns;
+    uint64_t base;
+    const uint8_t *vector; /* 256 bytes */
+    uint32_t spread;
+    uint32_t size;
+    eg_correction_kind kind;
+    uint8_t depth;
+    eg_view correction;    /* stored_size bytes */
+} eg_new_chunk;
+
+/* Appends count chunks; ids[i] are given out in order. They can be read and found at once, in this
+ * process; durable after eg_store_sync. Seals and starts segments as needed. On failure the store takes
+ * no more appends (reads go on). */
+engram_status eg_store_append(eg_store *store, const eg_new_chunk *chunks, size_t count, uint64_t *ids, engram_error *error);
+/* Everything appended before the call is durable when it returns. May run beside append, on
+ * another thread. */
+engram_status eg_store_sync(eg_store *store, engram_error *error);
+/* Seals the active segment, if it holds anything, and syncs it. An empty one is removed. */
+engram_status eg_store_seal(eg_store *store, engram_error *error);
+
+/* Segments with what has been appended to them so far, for the journal and for checkpoints. states is in
+ * fresh memory (eg_free). */
+engram_status eg_store_get_states(eg_store *store, eg_segment_state **states, size_t *count, engram_error *error);
+uint64_t eg_store_next_id(eg_store *store);
+/* Removes segment files that no state names: what a crash or a recovery left behind. */
+engram_status eg_store_sweep(eg_store *store, engram_error *error);
+
+/* ENGRAM_NOT_FOUND for an id that is not there; ENGRAM_DAMAGED for a record that fails its check. */
+engram_status eg_store_get_info(eg_store *store, uint64_t id, eg_chunk_info *info, engram_error *error);
+/* The chunk's bytes, checked against its fingerprint; bytes has room for capacity. ENGRAM_INVALID when the chunk
+ * is larger; ENGRAM_DAMAGED, with file and offset, when they are not what was stored. */
+engram_status eg_store_read(eg_store *store, uint64_t id, void *bytes, size_t capacity, size_t *size, engram_error *error);
+engram_status eg_store_get_vector(eg_store *store, uint64_t id, uint8_t *vector, engram_error *error);
+
+enum { EG_STORE_CANDIDATES = 8 };
+/* Ids of chunks with this fingerprint and size, at most EG_STORE_CANDIDATES; a hint: compare bytes. Needs dedup. */
+size_t eg_store_find(eg_store *store, const eg_fingerprint *fingerprint, uint32_t size, uint64_t ids[EG_STORE_CANDIDATES]);
+
+/* For scans: segment by segment, in rising id order. vectors (64-byte aligned) and ids are lent until
+ * eg_store_close; the active segment's part covers what was appended when called. Checks the vectors' CRC once. */
+typedef struct eg_vector_span {
+    const uint8_t *vectors;
+    const uint64_t *ids; /* rising */
+    size_t count;
+} eg_vector_span;
+size_t eg_store_segment_count(eg_store *store);
+engram_status eg_store_get_vectors(eg_store *store, size_t segment_index, eg_vector_span *span, engram_error *error);
+
+typedef struct eg_store_totals {
+    uint64_t segments, chunks;
+    uint64_t bytes_logical;  /* sum of chunk sizes */
+    uint64_t bytes_payload;  /* sum of stored sizes */
+    uint64_t by_kind[4], bytes_by_kind[4]; /* indexed by eg_correction_kind: count and stored bytes */
+} eg_store_totals;
+engram_status eg_store_get_totals(eg_store *store, eg_store_totals *totals, engram_error *error);
+
+/* Reads everything: headers, every section's CRC, every record, every chunk's bytes and fingerprint, order of
+ * ids and of depths. subset: 1.0 all, less: that share of the chunks' bytes, chosen by id. Calls problem for each
+ * finding (chunk id 0 when it is about a segment) and goes on; fails only when it cannot. Vectors and spreads are
+ * re-encoded by check_vector when that is not NULL (returns whether they agree). */
+typedef struct eg_store_verifier {
+    double subset;
+    eg_pool *pool; /* may be NULL */
+    void *context;
+    void (*problem)(void *context, uint64_t chunk_id, const char *message);
+    bool (*check_vector)(void *context, const uint8_t *bytes, size_t size, const uint8_t *vector, uint32_t spread);
+    void (*progress)(void *context, uint64_t bytes_done);
+} eg_store_verifier;
+engram_status eg_store_verify(eg_store *store, const eg_store_verifier *verifier, engram_error *error);
+
+/* Walks invariants (tests). */
+bool eg_store_validate(eg_store *store);
+
+#endif
