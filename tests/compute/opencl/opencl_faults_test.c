@@ -292,20 +292,25 @@ static void overwrite(const char *path, size_t offset, const void *bytes, size_t
     assert_int_equal(fclose(file), 0);
 }
 
+static const char damage[2] = "\xA5\x5A";
+
 /* After any damage the programs are built again and the file is whole again. */
-static void check_rebuilt(const char *path, uint64_t size)
+static void check_rebuilt(const char *path, uint64_t size, size_t offset)
 {
     uint64_t now = 0, disk;
-    uint8_t head[8] = {0};
+    char head[8] = {0}, damaged[2] = {0};
     eg_backend *backend = fixture_open(EG_CL_AUTO, false);
     fixture_close(backend);
     assert_int_equal(eg_io_posix()->stat(eg_io_posix(), path, &now, &disk, NULL), ENGRAM_OK);
     assert_true(now > size / 2);
     FILE *file = fopen(path, "rb");
     assert_non_null(file);
-    assert_int_equal(fread(head, 1, 8, file), 8);
+    assert_int_equal(fread(head, 1, sizeof head, file), sizeof head);
+    assert_int_equal(fseek(file, (long)offset, SEEK_SET), 0);
+    assert_int_equal(fread(damaged, 1, sizeof damaged, file), sizeof damaged);
     fclose(file);
-    assert_memory_equal(head, "EGCLBIN1", 8);
+    assert_memory_equal(head, "EGCLBIN1", sizeof head);
+    assert_memory_not_equal(damaged, damage, sizeof damage);
 }
 
 static void test_cache_damage(void **state)
@@ -319,15 +324,15 @@ static void test_cache_damage(void **state)
     assert_int_equal(l.count, EG_CL_FILES);
     const size_t offsets[] = {0, 9, 17, 25, 40};
     for (size_t i = 0; i < sizeof offsets / sizeof *offsets; i++) {
-        overwrite(l.paths[i % l.count], offsets[i], "\xA5\x5A", 2);
-        check_rebuilt(l.paths[i % l.count], l.sizes[i % l.count]);
+        overwrite(l.paths[i % l.count], offsets[i], damage, sizeof damage);
+        check_rebuilt(l.paths[i % l.count], l.sizes[i % l.count], offsets[i]);
     }
     assert_int_equal(truncate(l.paths[0], 0), 0);
-    check_rebuilt(l.paths[0], l.sizes[0]);
+    check_rebuilt(l.paths[0], l.sizes[0], 0);
     assert_int_equal(truncate(l.paths[1], 31), 0);
-    check_rebuilt(l.paths[1], l.sizes[1]);
+    check_rebuilt(l.paths[1], l.sizes[1], 0);
     assert_int_equal(truncate(l.paths[2], 1000), 0);
-    check_rebuilt(l.paths[2], l.sizes[2]);
+    check_rebuilt(l.paths[2], l.sizes[2], 0);
 }
 
 /* Nowhere to keep programs is no failure. */
