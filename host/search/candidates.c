@@ -102,6 +102,9 @@ static int by_score(const void *a, const void *b)
 static engram_status tally(vote_list *list, eg_candidate *candidates, size_t *count,
                            engram_error *error)
 {
+    *count = 0;
+    if (list->count == 0)
+        return ENGRAM_OK;
     qsort(list->votes, list->count, sizeof *list->votes, by_inode);
     eg_candidate *all = eg_alloc((list->count + 1) * sizeof *all);
     if (all == NULL)

@@ -339,6 +339,55 @@ static void forged_bases_end(void **state)
     victim_end(&v);
 }
 
+/* A chain in which depth does not fall, though every link could be decoded. */
+static void a_base_as_deep_is_refused(void **state)
+{
+    static const uint8_t vector[256], bytes[500] = "equal";
+    uint8_t packed[600];
+    uint64_t ids[3];
+    (void)state;
+    rig *r = rig_create(12, 1 << 20, 200);
+    size_t size = rig_pack(bytes, sizeof bytes, bytes, sizeof bytes, packed, sizeof packed);
+    const eg_new_chunk alone = {.fingerprint = eg_fingerprint_of(bytes, sizeof bytes),
+                                .vector = vector,
+                                .spread = 1,
+                                .size = sizeof bytes,
+                                .kind = EG_CORRECTION_VERBATIM,
+                                .correction = {bytes, sizeof bytes}};
+    eg_new_chunk delta = alone;
+    delta.kind = EG_CORRECTION_DELTA;
+    delta.base = delta.depth = 1;
+    delta.correction = (eg_view){packed, size};
+    eg_new_chunk chunks[] = {alone, delta, delta};
+    chunks[2].base = 2;
+    rig_open(r);
+    assert_ok(eg_store_append(r->store, chunks, 3, ids, error));
+    expect_read(r, 1, ENGRAM_OK, "");
+    expect_read(r, 2, ENGRAM_DAMAGED, "as deep");
+    assert_true(rig_verify(r, NULL) > 0);
+    rig_free(r);
+}
+
+/* Verify reads the disk again, also what is known from before. */
+static void damage_after_reading_is_found(void **state)
+{
+    char message[1200] = "";
+    (void)state;
+    victim v = victim_make();
+    for (int i = 0; i < v.bytes[SLOT + SECTION_COUNT]; i++) {
+        size_t offset = (size_t)eg_get_u64(v.bytes + SLOT + SECTIONS + 32 * i + 8) + 9;
+        uint8_t byte = v.bytes[offset] ^ 4;
+        rig_open_reader(v.r);
+        rig_check_exactly(v.r, CHUNKS);
+        put(&v, offset, &byte, 1);
+        assert_true(rig_verify(v.r, message) > 0);
+        assert_non_null(strstr(message, "00000001.seg at "));
+        eg_store_close(&v.r->store);
+        restore(&v);
+    }
+    victim_end(&v);
+}
+
 /* A segment whose ids have gaps, as merging makes them: id 1 + 3i for chunk i. */
 static void give_gaps(victim *v)
 {
@@ -478,6 +527,8 @@ int main(void)
         cmocka_unit_test(hostile_headers_do_no_harm),
         cmocka_unit_test(hostile_records_do_no_harm),
         cmocka_unit_test(forged_bases_end),
+        cmocka_unit_test(a_base_as_deep_is_refused),
+        cmocka_unit_test(damage_after_reading_is_found),
         cmocka_unit_test(ids_with_gaps),
         cmocka_unit_test(one_bad_record_spoils_one_chunk),
         cmocka_unit_test(cut_short_while_open),

@@ -2,6 +2,8 @@
  * told, it is final for the writer, reads go on, and what an acknowledged sync covered is there
  * when the store is opened again. "For ever" is also a crash: nothing after that call happens. */
 #include <errno.h>
+#include <pthread.h>
+#include <unistd.h>
 
 #include "base/memory.h"
 #include "fault/faulty_io.h"
@@ -208,6 +210,50 @@ static void one_failure_is_final(void **state)
     }
 }
 
+/* A disk whose next sync waits for another thread to ask for one, and fails. */
+static eg_io failing;
+static eg_store *synced_meanwhile;
+static pthread_t other_thread;
+static bool armed;
+static engram_status other_status;
+
+static void *sync_too(void *context)
+{
+    (void)context;
+    other_status = eg_store_sync(synced_meanwhile, NULL);
+    return NULL;
+}
+
+static engram_status failing_sync(eg_io *io, eg_file *file, engram_error *error)
+{
+    (void)io;
+    if (!armed)
+        return ENGRAM_OK;
+    armed = false;
+    pthread_create(&other_thread, NULL, sync_too, NULL);
+    usleep(20000);
+    return eg_fail_os(error, EIO, "cannot sync %s", eg_file_name(file));
+}
+
+/* The other thread's sync of the same file would succeed, with the pages lost. */
+static void a_failed_sync_is_known_to_the_next(void **state)
+{
+    (void)state;
+    rig *r = rig_create(1, 1 << 20, 500);
+    failing = *rig_io();
+    failing.sync = failing_sync;
+    r->io = &failing;
+    rig_open(r);
+    rig_append(r, 5);
+    synced_meanwhile = r->store;
+    armed = true;
+    assert_int_equal(eg_store_seal(r->store, NULL), ENGRAM_IO);
+    pthread_join(other_thread, NULL);
+    assert_int_equal(other_status, ENGRAM_IO);
+    rig_check_all(r, 5);
+    rig_free(r);
+}
+
 static void every_allocation_fails(bool forever)
 {
     for (long n = 1;; n++) {
@@ -308,6 +354,7 @@ int main(void)
         cmocka_unit_test(every_call_is_the_last),
         cmocka_unit_test(the_disk_is_full),
         cmocka_unit_test(one_failure_is_final),
+        cmocka_unit_test(a_failed_sync_is_known_to_the_next),
         cmocka_unit_test(every_allocation_fails_once),
         cmocka_unit_test(memory_is_gone_for_good),
         cmocka_unit_test(failing_reads_pass),
