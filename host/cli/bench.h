@@ -1,0 +1,46 @@
+/* Measuring: operations over data made here, against what the machine itself can do in the same
+ * run.
+ *
+ * The limits are the read bandwidth of memory and the core's clock, both measured with as many
+ * threads as compute. A scan for one query cannot be faster than memory is read; a batch of queries
+ * not faster than 64 bytes a cycle and core are compared; a bundle not faster than one increment a
+ * cycle and core; encoding takes at least about one and a half cycles a byte (two multiplications,
+ * a comparison). They are the CPU's: for a GPU no limit is given. */
+#ifndef EG_CLI_BENCH_H
+#define EG_CLI_BENCH_H
+
+#include "cli/cli.h"
+
+typedef struct eg_limits {
+    double read_bytes;  /* a second, all threads */
+    double core_cycles; /* a second, one core */
+    size_t threads;
+} eg_limits;
+
+/* Raises the limits to what it measures now: other work on the machine comes and goes. buffer:
+ * larger than the caches. */
+void eg_limits_measure(eg_pool *pool, const uint8_t *buffer, size_t size, eg_limits *limits);
+
+typedef struct eg_bench {
+    eg_cli *cli;
+    eg_device *device;
+    eg_pool *pool;
+    unsigned runs; /* timed, after one that is not */
+    eg_limits limits;
+    uint8_t *vectors; /* seeded, uniform, 64-byte aligned */
+    size_t vector_count;
+    uint8_t *random, *data; /* bytes to encode; data: of --data, or NULL */
+    size_t random_size, data_size;
+    json_t *results;
+} eg_bench;
+
+enum { EG_BENCH_CHUNK = 16384 };
+
+void eg_bench_update_limits(eg_bench *bench);
+
+/* Each measures on bench->device and adds to bench->results. */
+engram_status eg_bench_encode(eg_bench *bench, engram_error *error);
+engram_status eg_bench_bundle(eg_bench *bench, engram_error *error);
+engram_status eg_bench_query(eg_bench *bench, engram_error *error);
+
+#endif

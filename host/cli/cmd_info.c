@@ -1,0 +1,187 @@
+/* engram info: what an engram holds, and what it costs. */
+#include <inttypes.h>
+
+#include "cli/cli.h"
+#include "store/segment.h"
+
+typedef struct facts {
+    eg_version version;
+    eg_tree_totals tree;
+    eg_store_totals store;
+    uint64_t size, disk_size, bytes_vectors, bytes_records, bytes_stored;
+} facts;
+
+static engram_status gather(eg_cli *cli, facts *f, engram_error *error)
+{
+    EG_TRY(eg_engram_pin(cli->engram, &f->version, error));
+    EG_TRY(eg_fs_totals(f->version.root, &f->tree, error));
+    EG_TRY(eg_store_get_totals(eg_engram_store(cli->engram), &f->store, error));
+    EG_TRY(eg_engram_disk_usage(cli->engram, &f->size, &f->disk_size, error));
+    f->bytes_vectors = f->store.chunks * ENGRAM_BLOCKS;
+    f->bytes_records = f->store.chunks * EG_SEGMENT_RECORD_SIZE;
+    f->bytes_stored = f->store.bytes_payload + f->bytes_vectors + f->bytes_records;
+    return ENGRAM_OK;
+}
+
+static const char *version_time(char text[EG_TEXT_SIZE], uint64_t time_ns)
+{
+    return eg_text_time(text, (int64_t)(time_ns / 1000000000), (uint32_t)(time_ns % 1000000000),
+                        true);
+}
+
+typedef struct labels {
+    eg_cli *cli;
+    json_t *list;
+    uint64_t count;
+    bool print;
+} labels;
+
+static engram_status on_label(void *context, uint64_t number, uint64_t time_ns, eg_view label,
+                              engram_error *error)
+{
+    labels *l = context;
+    char time[EG_TEXT_SIZE];
+    json_t *object = json_object();
+    (void)error;
+    l->count++;
+    version_time(time, time_ns);
+    eg_json_put_number(object, "version", number);
+    eg_json_put(object, "time", json_string(time));
+    eg_path_json(object, "label", label);
+    eg_json_put(l->list, NULL, object);
+    if (l->print && !l->cli->json) {
+        printf("  %6" PRIu64 "  %.19sZ  ", number, time);
+        eg_buffer text = {0};
+        eg_write_bytes(&text, label.data, label.size);
+        for (size_t i = 0; i < text.size; i++) /* a label is one line */
+            if (text.data[i] < ' ' || text.data[i] == 0x7F)
+                text.data[i] = '?';
+        fwrite(text.data, 1, text.size, stdout);
+        eg_buffer_fini(&text);
+        putchar('\n');
+    }
+    return ENGRAM_OK;
+}
+
+static const char *const kinds[] = {"none", "delta", "packed", "verbatim"};
+
+static json_t *corrections_json(const facts *f)
+{
+    json_t *object = json_object();
+    for (size_t i = 0; i < 4; i++) {
+        json_t *kind = json_object();
+        eg_json_put_number(kind, "chunks", f->store.by_kind[i]);
+        eg_json_put_number(kind, "bytes", f->store.bytes_by_kind[i]);
+        eg_json_put(object, kinds[i], kind);
+    }
+    return object;
+}
+
+static json_t *codebook_json(const eg_engram_config *config)
+{
+    char seed[24];
+    json_t *object = json_object();
+    snprintf(seed, sizeof seed, "%" PRIu64, config->seed);
+    eg_json_put_number(object, "version", 1);
+    eg_json_put(object, "seed", json_string(seed));
+    return object;
+}
+
+static json_t *recovery_json(const eg_recovery *r)
+{
+    json_t *object = json_object();
+    eg_json_put_number(object, "records", r->records);
+    eg_json_put_number(object, "transactions", r->transactions);
+    eg_json_put_number(object, "torn_bytes", r->torn_bytes);
+    eg_json_put_number(object, "segments_rewritten", r->segments_rewritten);
+    eg_json_put(object, "seconds", json_real(r->seconds));
+    return object;
+}
+
+static void fill_document(eg_cli *cli, const facts *f)
+{
+    char time[EG_TEXT_SIZE], chunk[32];
+    const eg_engram_config *config = eg_engram_get_config(cli->engram);
+    json_t *d = cli->document;
+    eg_chunk_config_format(&config->chunk, chunk);
+    eg_path_json(d, "engram", eg_view_of(eg_engram_dir(cli->engram)));
+    eg_json_put_number(d, "version", f->version.number);
+    eg_json_put(d, "time", json_string(version_time(time, f->version.time_ns)));
+    eg_json_put_number(d, "files", f->tree.files);
+    eg_json_put_number(d, "directories", f->tree.directories);
+    eg_json_put_number(d, "links", f->tree.links);
+    eg_json_put_number(d, "others", f->tree.others);
+    eg_json_put_number(d, "chunks", f->store.chunks);
+    eg_json_put_number(d, "bytes_logical", f->tree.bytes_logical);
+    eg_json_put_number(d, "bytes_chunks", f->store.bytes_logical);
+    eg_json_put_number(d, "bytes_stored", f->bytes_stored);
+    eg_json_put_number(d, "bytes_corrections", f->store.bytes_payload);
+    eg_json_put_number(d, "bytes_vectors", f->bytes_vectors);
+    eg_json_put_number(d, "bytes_records", f->bytes_records);
+    eg_json_put_number(d, "bytes_on_disk", f->disk_size);
+    eg_json_put(d, "corrections", corrections_json(f));
+    eg_json_put_number(d, "segments", f->store.segments);
+    eg_json_put(d, "codebook", codebook_json(config));
+    eg_json_put(d, "chunk", json_string(chunk));
+    eg_json_put_number(d, "level", (uint64_t)config->level);
+    eg_json_put(d, "hash", json_string("xxh3-128"));
+    eg_json_put(d, "recovery", recovery_json(eg_engram_get_recovery(cli->engram)));
+}
+
+static void say_facts(eg_cli *cli, const facts *f)
+{
+    char a[EG_TEXT_SIZE], b[EG_TEXT_SIZE], c[EG_TEXT_SIZE], chunk[32];
+    const eg_engram_config *config = eg_engram_get_config(cli->engram);
+    const eg_recovery *r = eg_engram_get_recovery(cli->engram);
+    eg_chunk_config_format(&config->chunk, chunk);
+    eg_output_say(cli, "version   %" PRIu64 ", %.19sZ\n", f->version.number,
+                  version_time(a, f->version.time_ns));
+    eg_output_say(cli,
+                  "holds     %" PRIu64 " files (%s), %" PRIu64 " directories, %" PRIu64
+                  " links, %" PRIu64 " others\n",
+                  f->tree.files, eg_text_bytes(a, f->tree.bytes_logical), f->tree.directories,
+                  f->tree.links, f->tree.others);
+    eg_output_say(cli, "chunks    %" PRIu64 " (%s) in %" PRIu64 " segments\n", f->store.chunks,
+                  eg_text_bytes(a, f->store.bytes_logical), f->store.segments);
+    eg_output_say(cli, "stored    %s: %s corrections, %s vectors and records\n",
+                  eg_text_bytes(a, f->bytes_stored), eg_text_bytes(b, f->store.bytes_payload),
+                  eg_text_bytes(c, f->bytes_vectors + f->bytes_records));
+    eg_output_say(cli, "on disk   %s, %.2f:1\n", eg_text_bytes(a, f->disk_size),
+                  eg_ratio((double)f->tree.bytes_logical, (double)f->disk_size));
+    eg_output_say(cli, "made with %s, codebook 1 seed %" PRIu64 ", level %d, xxh3-128\n", chunk,
+                  config->seed, config->level);
+    if (r->records != 0 || r->torn_bytes != 0)
+        eg_output_say(cli,
+                      "opening   replayed %" PRIu64 " transactions, passed over %" PRIu64
+                      " torn bytes at the journal's end\n",
+                      r->transactions, r->torn_bytes);
+}
+
+static engram_status run(eg_cli *cli, engram_error *error)
+{
+    facts f = {0};
+    labels l = {.cli = cli, .list = NULL, .print = !cli->quiet};
+    EG_TRY(eg_cli_open(cli, true, error));
+    engram_status status = gather(cli, &f, error);
+    if (status == ENGRAM_OK) {
+        fill_document(cli, &f);
+        say_facts(cli, &f);
+        eg_output_say(cli, "versions kept\n");
+        l.list = json_array();
+        status = eg_engram_labels(cli->engram, on_label, &l, error);
+        eg_json_put(cli->document, "versions", l.list);
+    }
+    eg_version_release(&f.version);
+    return status;
+}
+
+const eg_command eg_command_info = {
+    .name = "info",
+    .operands = "",
+    .summary = "Show what the engram holds and what it takes",
+    .details = "Files and bytes of the newest version, chunks and what they take, how the engram "
+               "was made, and\n"
+               "the versions that --at can name.\n",
+    .examples = "  engram info -e my.engram\n  engram info -e my.engram --json\n",
+    .run = run,
+};

@@ -1,0 +1,167 @@
+/* engram query: what is stored that is like this? */
+#include <inttypes.h>
+
+#include "base/memory.h"
+#include "cli/cli.h"
+#include "search/query.h"
+
+enum { INPUT_SIZE_MAX = 1 << 30 };
+
+static const eg_option options[] = {
+    {"count", 'k', "N", "hits wanted; default 10"},
+    {"min", 0, "J", "least score to show, 0 to 1; default: what is above noise"},
+    {"by", 0, "file|chunk", "score whole files (default), or list single chunks"},
+    {"prefix", 0, "PATH", "only what is stored below PATH"},
+    {"at", 0, "VERSION", "as of this version; 'engram info' lists them"},
+    {0},
+};
+
+static engram_status read_options(const eg_cli *cli, eg_query_options *o, engram_error *error)
+{
+    uint64_t k = 10;
+    const char *by = eg_option_text(cli, "by");
+    *o = (eg_query_options){.min = -1, .prefix = eg_option_text(cli, "prefix")};
+    EG_TRY(eg_option_number(cli, "count", 1, 65536, &k, error));
+    EG_TRY(eg_option_share(cli, "min", &o->min, error));
+    if (by != NULL && strcmp(by, "file") != 0 && strcmp(by, "chunk") != 0)
+        return eg_fail(error, ENGRAM_INVALID, "--by %s: file or chunk is expected", by);
+    o->k = (uint32_t)k;
+    o->by_chunk = by != NULL && strcmp(by, "chunk") == 0;
+    return ENGRAM_OK;
+}
+
+static json_t *best_json(const eg_query_pair *pair)
+{
+    json_t *object = json_object();
+    eg_json_put_number(object, "query_offset", pair->query_offset);
+    eg_json_put_number(object, "query_length", pair->query_size);
+    eg_json_put_number(object, "offset", pair->file_offset);
+    eg_json_put_number(object, "length", pair->file_size);
+    eg_json_put_number(object, "matches", pair->matches);
+    eg_json_put_number(object, "chunk", pair->chunk_id);
+    return object;
+}
+
+static json_t *hit_json(const eg_query_hit *hit)
+{
+    json_t *object = json_object();
+    eg_path_json(object, "path", (eg_view){(const uint8_t *)hit->path, hit->path_size});
+    eg_json_put(object, "score", json_real(hit->score));
+    eg_json_put(object, "jaccard", json_real(hit->jaccard.value));
+    eg_json_put(object, "jaccard_low", json_real(hit->jaccard.low));
+    eg_json_put(object, "jaccard_high", json_real(hit->jaccard.high));
+    eg_json_put(object, "containment", json_real(hit->containment));
+    eg_json_put(object, "best", best_json(&hit->pair));
+    return object;
+}
+
+static void fill_document(eg_cli *cli, const eg_query_result *r, const eg_query_options *o)
+{
+    json_t *d = cli->document, *hits = json_array(), *seconds = json_object();
+    eg_device_stats device;
+    eg_device_get_stats(cli->device, &device);
+    for (size_t i = 0; i < r->hit_count; i++)
+        eg_json_put(hits, NULL, hit_json(&r->hits[i]));
+    eg_json_put(seconds, "encode", json_real(r->encode_seconds));
+    eg_json_put(seconds, "scan", json_real(r->scan_seconds));
+    eg_json_put(seconds, "score", json_real(r->score_seconds));
+    eg_json_put(seconds, "total", json_real(eg_seconds_since(cli->start_ns)));
+    eg_json_put(d, "hits", hits);
+    eg_json_put(d, "by", json_string(o->by_chunk ? "chunk" : "file"));
+    eg_json_put(d, "unsure", json_boolean(r->unsure));
+    eg_json_put_number(d, "version", r->version);
+    eg_json_put_number(d, "query_chunks", r->query_chunks);
+    eg_json_put_number(d, "chunks_live", r->chunks_live);
+    eg_json_put_number(d, "files_scored", r->files_scored);
+    eg_json_put(d, "seconds", seconds);
+    eg_json_put(d, "device", json_string(eg_device_get_info(cli->device)->spec));
+    eg_json_put(d, "device_used", json_string(device.device_used));
+    eg_json_put_number(d, "fallback_batches", device.fallback_batches);
+}
+
+static void print_hit(const eg_cli *cli, const eg_query_hit *hit)
+{
+    const eg_query_pair *p = &hit->pair;
+    printf("%.3f  %.3f [%.3f, %.3f]  %.3f  ", hit->score, hit->jaccard.value, hit->jaccard.low,
+           hit->jaccard.high, hit->containment);
+    eg_path_print(stdout, (eg_view){(const uint8_t *)hit->path, hit->path_size});
+    if (cli->verbosity != 0)
+        printf("  (%" PRIu64 "+%" PRIu32 " in the query, %" PRIu64 "+%" PRIu32 " there, %" PRIu32
+               " matches)",
+               p->query_offset, p->query_size, p->file_offset, p->file_size, p->matches);
+    putchar('\n');
+}
+
+static void print_hits(eg_cli *cli, const eg_query_result *r)
+{
+    eg_output_say(cli, "score  J [95 %% interval]    within path\n");
+    for (size_t i = 0; i < r->hit_count; i++)
+        print_hit(cli, &r->hits[i]);
+    if (r->hit_count == 0)
+        eg_output_note(cli, "nothing similar among %" PRIu64 " chunks", r->chunks_live);
+}
+
+static engram_status run_query(eg_cli *cli, const eg_query_options *o, eg_view content,
+                               engram_error *error)
+{
+    eg_version version = {0};
+    eg_searcher *searcher = NULL;
+    eg_query_result result = {0};
+    EG_TRY(eg_cli_pin(cli, &version, error));
+    engram_status status = eg_searcher_create(cli->engram, cli->device, &searcher, error);
+    if (status == ENGRAM_OK)
+        status =
+            eg_searcher_query(searcher, &version, content.data, content.size, o, &result, error);
+    if (status == ENGRAM_OK) {
+        fill_document(cli, &result, o);
+        if (!cli->json)
+            print_hits(cli, &result);
+        if (result.unsure && !cli->quiet)
+            eg_output_note(cli, "the query has under 2 KiB: chunks are too large to be sure of the "
+                                "answer; an engram "
+                                "made with 'init --chunk cdc:4096' suits snippets");
+        eg_query_result_fini(&result);
+    }
+    eg_searcher_free(searcher);
+    eg_version_release(&version);
+    return status;
+}
+
+static engram_status run(eg_cli *cli, engram_error *error)
+{
+    eg_query_options o;
+    uint8_t *bytes = NULL;
+    size_t size = 0;
+    engram_error inner = {0};
+    EG_TRY(read_options(cli, &o, error));
+    EG_TRY(eg_cli_open_device(cli, error));
+    EG_TRY(eg_cli_open(cli, true, error));
+    engram_status status =
+        eg_cli_read_input(cli->operands[0], INPUT_SIZE_MAX, &bytes, &size, &inner);
+    if (status != ENGRAM_OK)
+        return eg_fail(error, status, "%s: %s", cli->operands[0], inner.message);
+    status = run_query(cli, &o, (eg_view){bytes, size}, error);
+    eg_free(bytes);
+    return status;
+}
+
+const eg_command eg_command_query = {
+    .name = "query",
+    .operands = "FILE|-",
+    .summary = "Find what is stored that is like FILE",
+    .details = "Every chunk of FILE (at most 1 GiB) is compared with every stored chunk. A hit "
+               "shows its score\n"
+               "(by file: how much of FILE is like it, 0 to 1), the Jaccard similarity J of the "
+               "best pair of\n"
+               "chunks with its 95 % interval, how much of the query's chunk lies within the "
+               "stored one, and the\n"
+               "path. -v adds where the best pair lies. J is an estimate: only bytes prove that "
+               "files are equal.\n",
+    .examples = "  engram query -e my.engram draft.txt\n"
+                "  engram query -e my.engram -k 3 --min 0.5 --prefix usr/share --json draft.txt\n"
+                "  head -c 64K image | engram query -e my.engram --by chunk -v -\n",
+    .options = options,
+    .operand_min = 1,
+    .operand_max = 1,
+    .run = run,
+};

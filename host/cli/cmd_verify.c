@@ -1,0 +1,100 @@
+/* engram verify: is everything what was written? */
+#include <inttypes.h>
+
+#include "cli/cli.h"
+
+static const eg_option options[] = {
+    {"subset", 0, "P%", "read the content of this share of the chunks only; default 100%"},
+    {0},
+};
+
+typedef struct verification {
+    eg_cli *cli;
+    json_t *problems;
+    uint64_t count;
+    uint64_t bytes_done;
+    pthread_mutex_t lock; /* problems come from several threads */
+} verification;
+
+/* On standard output: they are what the command is asked for. */
+static void on_problem(void *context, const char *message)
+{
+    enum { KEPT_MAX = 100000 };
+    verification *v = context;
+    pthread_mutex_lock(&v->lock);
+    if (v->cli->json && v->count < KEPT_MAX)
+        eg_json_put(v->problems, NULL, eg_json_text(message, strlen(message)));
+    v->count++;
+    if (!v->cli->json) {
+        eg_progress_pause(&v->cli->progress);
+        eg_output_line(stdout, message);
+        eg_progress_resume(&v->cli->progress);
+    }
+    pthread_mutex_unlock(&v->lock);
+}
+
+static void on_progress(void *context, uint64_t bytes_done, uint64_t bytes_total)
+{
+    verification *v = context;
+    pthread_mutex_lock(&v->lock);
+    v->bytes_done = bytes_done;
+    pthread_mutex_unlock(&v->lock);
+    eg_progress_show(&v->cli->progress, bytes_done, bytes_total, 0);
+}
+
+static engram_status verify(verification *v, double subset, engram_error *error)
+{
+    eg_cli *cli = v->cli;
+    uint64_t problems = 0;
+    char bytes[EG_TEXT_SIZE], rate[EG_TEXT_SIZE];
+    const eg_verify_options o = {.subset = subset,
+                                 .pool = cli->pool,
+                                 .context = v,
+                                 .problem = on_problem,
+                                 .progress = on_progress};
+    EG_TRY(eg_engram_verify(cli->engram, &o, &problems, error));
+    double seconds = eg_seconds_since(cli->start_ns);
+    eg_json_put_number(cli->document, "problem_count", problems);
+    eg_json_put(cli->document, "problems", json_incref(v->problems));
+    eg_json_put_number(cli->document, "bytes_verified", v->bytes_done);
+    eg_json_put(cli->document, "subset", json_real(subset));
+    eg_json_put(cli->document, "seconds", json_real(seconds));
+    if (problems != 0)
+        return eg_fail(error, ENGRAM_DAMAGED,
+                       "%s: %" PRIu64
+                       " problems found; extract what can still be read, and restore the rest "
+                       "from its source",
+                       eg_engram_dir(cli->engram), problems);
+    eg_output_say(cli, "no problem found: %s in %.2f s, %s\n", eg_text_bytes(bytes, v->bytes_done),
+                  seconds, eg_text_rate(rate, v->bytes_done, seconds));
+    return ENGRAM_OK;
+}
+
+static engram_status run(eg_cli *cli, engram_error *error)
+{
+    double subset = 1.0;
+    verification v = {.cli = cli};
+    EG_TRY(eg_option_share(cli, "subset", &subset, error));
+    EG_TRY(eg_cli_open_pool(cli, error));
+    EG_TRY(eg_cli_open(cli, true, error));
+    v.problems = json_array();
+    pthread_mutex_init(&v.lock, NULL);
+    engram_status status = verify(&v, subset, error);
+    pthread_mutex_destroy(&v.lock);
+    json_decref(v.problems);
+    return status;
+}
+
+const eg_command eg_command_verify = {
+    .name = "verify",
+    .operands = "",
+    .summary = "Check that everything stored is what was written",
+    .details = "Reads headers, checksums, records, the tree of every retained version and the "
+               "content of every\n"
+               "chunk, and computes hypervectors and the root anew. Each problem is a line; with "
+               "any, the exit\n"
+               "code is 13. --subset 5% reads a part of the content, and all the rest.\n",
+    .examples = "  engram verify -e my.engram\n  engram verify -e my.engram --subset 5% --json\n",
+    .options = options,
+    .run = run,
+};

@@ -1,0 +1,108 @@
+/* engram: the table of commands, and what happens around each of them. */
+#include <unistd.h>
+
+#include "base/clock.h"
+#include "base/log.h"
+#include "base/memory.h"
+#include "cli/cli.h"
+
+static engram_status run_help(eg_cli *cli, engram_error *error);
+
+static const eg_command command_help = {
+    .name = "help",
+    .operands = "[COMMAND]",
+    .summary = "Help for a command",
+    .details = "",
+    .examples = "  engram help encode\n",
+    .operand_max = 1,
+    .run = run_help,
+};
+
+static const eg_command *const commands[] = {
+    &eg_command_init,    &eg_command_encode, &eg_command_ls,     &eg_command_cat,
+    &eg_command_extract, &eg_command_query,  &eg_command_verify, &eg_command_info,
+    &eg_command_devices, &eg_command_vector, &eg_command_bench,  NULL,
+};
+
+static const eg_command *find_command(const char *name)
+{
+    for (const eg_command *const *c = commands; *c != NULL; c++)
+        if (strcmp((*c)->name, name) == 0)
+            return *c;
+    return strcmp(name, command_help.name) == 0 ? &command_help : NULL;
+}
+
+static engram_status run_help(eg_cli *cli, engram_error *error)
+{
+    const eg_command *command = cli->operand_count != 0 ? find_command(cli->operands[0]) : NULL;
+    if (cli->operand_count != 0 && command == NULL)
+        return eg_fail(error, ENGRAM_INVALID, "%s: no such command; see: engram help",
+                       cli->operands[0]);
+    cli->said_raw = true;
+    if (command != NULL)
+        eg_help_command(stdout, command);
+    else
+        eg_help_program(stdout, commands);
+    return ENGRAM_OK;
+}
+
+static void set_log_level(const eg_cli *cli)
+{
+    static const eg_log_level levels[] = {EG_LOG_WARNING, EG_LOG_INFO, EG_LOG_DEBUG};
+    int verbosity = cli->verbosity < 2 ? cli->verbosity : 2;
+    eg_log_set_level(cli->quiet ? EG_LOG_ERROR : levels[verbosity]);
+}
+
+static engram_status run(eg_cli *cli, int argc, char **argv, engram_error *error)
+{
+    EG_TRY(eg_options_parse(cli, argc, argv, find_command, error));
+    set_log_level(cli);
+    if (cli->wants_version) {
+        cli->said_raw = true;
+        puts("engram " ENGRAM_VERSION);
+        return ENGRAM_OK;
+    }
+    if (cli->wants_help) {
+        cli->said_raw = true;
+        if (cli->command != NULL)
+            eg_help_command(stdout, cli->command);
+        else
+            eg_help_program(stdout, commands);
+        return ENGRAM_OK;
+    }
+    if (cli->command == NULL)
+        return eg_fail(error, ENGRAM_INVALID,
+                       "a command is needed, as in: engram encode -e my.engram DIR; "
+                       "see: engram help");
+    cli->progress.enabled =
+        !cli->quiet && !eg_option_flag(cli, "no-progress") && isatty(STDERR_FILENO);
+    return cli->command->run(cli, error);
+}
+
+/* What the command left open; its failure counts when nothing failed before. */
+static engram_status close_all(eg_cli *cli, engram_status status, engram_error *error)
+{
+    engram_error late = {0};
+    engram_status closing = eg_engram_close(&cli->engram, &late);
+    eg_device_close(&cli->device);
+    eg_pool_free(cli->pool);
+    if (closing == ENGRAM_OK || status != ENGRAM_OK)
+        return status;
+    *error = late;
+    return closing;
+}
+
+int main(int argc, char **argv)
+{
+    eg_cli cli = {.start_ns = eg_clock_monotonic_ns(), .document = json_object()};
+    engram_error error = {0};
+    eg_signals_init();
+    eg_progress_init(&cli.progress, false);
+    engram_status status = run(&cli, argc, argv, &error);
+    status = close_all(&cli, status, &error);
+    int code = eg_output_finish(&cli, status, &error);
+    eg_progress_fini(&cli.progress);
+    json_decref(cli.document);
+    eg_free(cli.settings);
+    return code;
+}

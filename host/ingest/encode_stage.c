@@ -1,0 +1,339 @@
+/* The second stage: from cuts to chunks, and from a batch to a transaction.
+ *
+ * 1. in parallel: fingerprint each cut and compare it with the stored chunks of that
+ * fingerprint. 2. In order: cuts equal to an earlier one of the batch. 3. The new ones: vectors by
+ * the device, corrections in parallel. 4. Append them to the active segment. 5. Write the
+ * transaction: chunks, segments, and the events with each file's content. */
+#include "base/clock.h"
+#include "base/memory.h"
+#include "base/status.h"
+#include "ingest/internal.h"
+
+typedef struct eg_encode_stage {
+    eg_coder **coders; /* one for each worker of the pool, and the bytes to compare with */
+    uint8_t **scratch;
+    size_t width;
+    /* Of the batch at hand. */
+    eg_batch *batch;
+    uint32_t *fresh; /* indices of new cuts */
+    size_t fresh_count, fresh_capacity;
+    eg_view *views;
+    size_t views_capacity;
+    eg_new_chunk *chunks;
+    size_t chunks_capacity;
+    uint64_t *ids;
+    size_t ids_capacity;
+    uint8_t *vectors;
+    size_t vectors_capacity;
+    uint32_t *spreads;
+    size_t spreads_capacity;
+    uint8_t *packed; /* the corrections, each at its cut's place */
+    size_t *packed_offsets;
+    size_t packed_capacity, packed_offsets_capacity;
+    uint32_t *table; /* fingerprint -> index in fresh + 1 */
+    size_t table_capacity;
+    eg_buffer refs;           /* of the file at hand: over batches */
+    uint64_t next_version;    /* that the batch at hand will make */
+    eg_segment_state *states; /* as last written to the journal */
+    size_t state_count;
+    atomic_int status;
+    pthread_mutex_t error_lock;
+    engram_error error;
+} eg_encode_stage;
+
+static engram_status no_memory(engram_error *error)
+{
+    return eg_fail(error, ENGRAM_NO_MEMORY, "out of memory encoding a batch");
+}
+
+static void worker_failed(eg_encode_stage *s, engram_status status, const engram_error *error)
+{
+    pthread_mutex_lock(&s->error_lock);
+    if (atomic_load(&s->status) == ENGRAM_OK) {
+        s->error = *error;
+        atomic_store(&s->status, (int)status);
+    }
+    pthread_mutex_unlock(&s->error_lock);
+}
+
+static engram_status worker_status(eg_encode_stage *s, engram_error *error)
+{
+    engram_status status = (engram_status)atomic_load(&s->status);
+    if (status != ENGRAM_OK && error != NULL && error->status == ENGRAM_OK)
+        *error = s->error;
+    return status;
+}
+
+engram_status eg_encode_stage_create(eg_ingest *ingest, engram_error *error)
+{
+    eg_encode_stage *s = eg_alloc_zero(1, sizeof *s);
+    if (s == NULL)
+        return no_memory(error);
+    ingest->encode = s;
+    pthread_mutex_init(&s->error_lock, NULL);
+    s->next_version = ingest->pinned.number + 1;
+    s->width = eg_pool_width(ingest->pool);
+    s->coders = eg_alloc_zero(s->width, sizeof *s->coders);
+    s->scratch = eg_alloc_zero(s->width, sizeof *s->scratch);
+    if (s->coders == NULL || s->scratch == NULL)
+        return no_memory(error);
+    int level = ingest->options.level != 0 ? ingest->options.level
+                                           : eg_engram_get_config(ingest->engram)->level;
+    for (size_t i = 0; i < s->width; i++) {
+        EG_TRY(eg_coder_create(level, &s->coders[i], error));
+        s->scratch[i] = eg_alloc(ingest->chunker.size_max);
+        if (s->scratch[i] == NULL)
+            return no_memory(error);
+    }
+    return eg_store_get_states(eg_engram_store(ingest->engram), &s->states, &s->state_count, error);
+}
+
+void eg_encode_stage_free(eg_ingest *ingest)
+{
+    eg_encode_stage *s = ingest->encode;
+    if (s == NULL)
+        return;
+    for (size_t i = 0; s->coders != NULL && s->scratch != NULL && i < s->width; i++) {
+        eg_coder_free(s->coders[i]);
+        eg_free(s->scratch[i]);
+    }
+    eg_buffer_fini(&s->refs);
+    void *arrays[] = {s->coders,  s->scratch, s->fresh,  s->views,          s->chunks, s->ids,
+                      s->vectors, s->spreads, s->packed, s->packed_offsets, s->table,  s->states};
+    for (size_t i = 0; i < sizeof arrays / sizeof *arrays; i++)
+        eg_free(arrays[i]);
+    pthread_mutex_destroy(&s->error_lock);
+    eg_free(s);
+    ingest->encode = NULL;
+}
+
+/* Step 1. */
+static void find_one(void *context, size_t index, size_t worker)
+{
+    eg_ingest *ingest = context;
+    eg_encode_stage *s = ingest->encode;
+    eg_store *store = eg_engram_store(ingest->engram);
+    eg_cut *cut = &s->batch->cuts[index];
+    const uint8_t *bytes = s->batch->bytes + cut->offset;
+    uint64_t ids[EG_STORE_CANDIDATES];
+    cut->fingerprint = eg_fingerprint_of(bytes, cut->size);
+    cut->is_new = true;
+    size_t count = eg_store_find(store, &cut->fingerprint, cut->size, ids);
+    for (size_t i = 0; i < count; i++) {
+        engram_error error = {0};
+        size_t size;
+        engram_status status = eg_store_read(store, ids[i], s->scratch[worker],
+                                             ingest->chunker.size_max, &size, &error);
+        if (status == ENGRAM_OK && size == cut->size &&
+            memcmp(s->scratch[worker], bytes, size) == 0) {
+            cut->is_new = false;
+            cut->id = ids[i];
+            return;
+        }
+        /* A stored chunk that cannot be read is no base for a new file: the bytes are stored again.
+         */
+        if (status == ENGRAM_NO_MEMORY || status == ENGRAM_IO)
+            worker_failed(s, status, &error);
+    }
+}
+
+static engram_status clear_table(eg_encode_stage *s, size_t cuts, engram_error *error)
+{
+    size_t need = 64;
+    while (need < 2 * cuts)
+        need *= 2;
+    if (need > s->table_capacity) {
+        eg_free(s->table);
+        s->table_capacity = 0;
+        s->table = eg_alloc(need * sizeof *s->table);
+        if (s->table == NULL)
+            return no_memory(error);
+        s->table_capacity = need;
+    }
+    memset(s->table, 0, s->table_capacity * sizeof *s->table);
+    return ENGRAM_OK;
+}
+
+/* Step 2: lists the new cuts; equal ones point to the first. */
+static engram_status list_fresh(eg_encode_stage *s, engram_error *error)
+{
+    eg_batch *b = s->batch;
+    EG_TRY(clear_table(s, b->cut_count, error));
+    if (!eg_grow((void **)&s->fresh, &s->fresh_capacity, b->cut_count + 1, sizeof *s->fresh))
+        return no_memory(error);
+    s->fresh_count = 0;
+    for (size_t i = 0; i < b->cut_count; i++) {
+        eg_cut *cut = &b->cuts[i];
+        cut->same_as = (uint32_t)i;
+        if (!cut->is_new)
+            continue;
+        size_t mask = s->table_capacity - 1, at = eg_get_u64(cut->fingerprint.bytes) & mask;
+        for (; s->table[at] != 0; at = (at + 1) & mask) {
+            eg_cut *other = &b->cuts[s->table[at] - 1];
+            if (other->size == cut->size &&
+                memcmp(b->bytes + other->offset, b->bytes + cut->offset, cut->size) == 0)
+                break;
+        }
+        if (s->table[at] != 0) {
+            cut->same_as = s->table[at] - 1;
+            continue;
+        }
+        s->table[at] = (uint32_t)i + 1;
+        s->fresh[s->fresh_count++] = (uint32_t)i;
+    }
+    return ENGRAM_OK;
+}
+
+/* Step 3: one correction. */
+static void pack_one(void *context, size_t index, size_t worker)
+{
+    eg_ingest *ingest = context;
+    eg_encode_stage *s = ingest->encode;
+    const eg_cut *cut = &s->batch->cuts[s->fresh[index]];
+    uint8_t *out = s->packed + s->packed_offsets[index];
+    engram_error error = {0};
+    size_t size = 0;
+    eg_new_chunk *chunk = &s->chunks[index];
+    engram_status status = eg_coder_pack(s->coders[worker], s->batch->bytes + cut->offset,
+                                         cut->size, out, &chunk->kind, &size, &error);
+    if (status != ENGRAM_OK)
+        worker_failed(s, status, &error);
+    chunk->correction = (eg_view){out, size};
+}
+
+static engram_status reserve_fresh(eg_encode_stage *s, engram_error *error)
+{
+    size_t n = s->fresh_count + 1, packed = 0;
+    if (!eg_grow((void **)&s->views, &s->views_capacity, n, sizeof *s->views) ||
+        !eg_grow((void **)&s->chunks, &s->chunks_capacity, n, sizeof *s->chunks) ||
+        !eg_grow((void **)&s->ids, &s->ids_capacity, n, sizeof *s->ids) ||
+        !eg_grow((void **)&s->vectors, &s->vectors_capacity, n * ENGRAM_BLOCKS, 1) ||
+        !eg_grow((void **)&s->spreads, &s->spreads_capacity, n, sizeof *s->spreads) ||
+        !eg_grow((void **)&s->packed_offsets, &s->packed_offsets_capacity, n,
+                 sizeof *s->packed_offsets))
+        return no_memory(error);
+    for (size_t i = 0; i < s->fresh_count; i++) {
+        s->packed_offsets[i] = packed;
+        packed += eg_coder_bound(s->batch->cuts[s->fresh[i]].size);
+    }
+    return eg_grow((void **)&s->packed, &s->packed_capacity, packed + 1, 1) ? ENGRAM_OK
+                                                                            : no_memory(error);
+}
+
+/* Steps 3 and 4. */
+static engram_status store_fresh(eg_ingest *ingest, engram_error *error)
+{
+    eg_encode_stage *s = ingest->encode;
+    eg_batch *b = s->batch;
+    if (s->fresh_count == 0)
+        return ENGRAM_OK;
+    EG_TRY(reserve_fresh(s, error));
+    uint64_t now = eg_clock_wall_ns();
+    for (size_t i = 0; i < s->fresh_count; i++) {
+        const eg_cut *cut = &b->cuts[s->fresh[i]];
+        s->views[i] = (eg_view){b->bytes + cut->offset, cut->size};
+        s->chunks[i] = (eg_new_chunk){.fingerprint = cut->fingerprint,
+                                      .version = s->next_version,
+                                      .created_ns = now,
+                                      .size = cut->size,
+                                      .vector = s->vectors + i * ENGRAM_BLOCKS};
+    }
+    EG_TRY(eg_device_encode(ingest->device, eg_engram_get_codebook(ingest->engram), s->views,
+                            s->fresh_count, s->vectors, s->spreads, error));
+    eg_pool_run(ingest->pool, s->fresh_count, pack_one, ingest);
+    EG_TRY(worker_status(s, error));
+    for (size_t i = 0; i < s->fresh_count; i++)
+        s->chunks[i].spread = s->spreads[i];
+    EG_TRY(
+        eg_store_append(eg_engram_store(ingest->engram), s->chunks, s->fresh_count, s->ids, error));
+    for (size_t i = 0; i < s->fresh_count; i++) {
+        eg_cut *cut = &b->cuts[s->fresh[i]];
+        cut->id = s->ids[i];
+        eg_ops_write_chunk(&b->commit, cut->id, &cut->fingerprint, cut->size);
+        b->delta.bytes_stored += s->chunks[i].correction.size + ENGRAM_BLOCKS + 72;
+    }
+    b->delta.chunks_new += s->fresh_count;
+    return ENGRAM_OK;
+}
+
+/* The segments that changed since the last transaction. */
+static engram_status write_segments(eg_ingest *ingest, engram_error *error)
+{
+    eg_encode_stage *s = ingest->encode;
+    eg_segment_state *states = NULL;
+    size_t count = 0, old = 0;
+    EG_TRY(eg_store_get_states(eg_engram_store(ingest->engram), &states, &count, error));
+    for (size_t i = 0; i < count; i++) {
+        while (old < s->state_count && s->states[old].id < states[i].id)
+            old++;
+        bool known = old < s->state_count && s->states[old].id == states[i].id;
+        if (!known || s->states[old].chunk_count != states[i].chunk_count)
+            eg_ops_segment(&s->batch->commit, &states[i]);
+    }
+    eg_free(s->states);
+    s->states = states;
+    s->state_count = count;
+    return ENGRAM_OK;
+}
+
+/* The content of the complete file, in operations that fit a journal record. */
+static void write_content(eg_encode_stage *s, uint64_t number)
+{
+    const size_t refs_max = 512 << 10; /* of 12 bytes: under half a record */
+    size_t count = s->refs.size / EG_REF_SIZE, done = 0;
+    uint64_t offset = 0;
+    eg_buffer *out = &s->batch->commit;
+    do {
+        size_t n = count - done < refs_max ? count - done : refs_max;
+        eg_chunk_ref none = {0};
+        eg_ops_splice(out, number, offset, done == 0 ? UINT64_MAX : 0, &none, 0);
+        uint8_t *body = eg_buffer_extend(out, n * EG_REF_SIZE);
+        if (body == NULL)
+            return;
+        if (n != 0) /* an empty file has no references at all */
+            memcpy(body, s->refs.data + done * EG_REF_SIZE, n * EG_REF_SIZE);
+        eg_put_u32(body - 24 - 4, (uint32_t)(24 + n * EG_REF_SIZE));
+        for (size_t end = done + n; done < end; done++)
+            offset += eg_ref_get(s->refs.data + done * EG_REF_SIZE).size;
+    } while (done < count);
+}
+
+/* Step 5. */
+static engram_status write_events(eg_encode_stage *s, engram_error *error)
+{
+    eg_batch *b = s->batch;
+    size_t cut = 0;
+    for (size_t i = 0; i < b->event_count; i++) {
+        const eg_event *event = &b->events[i];
+        eg_write_bytes(&b->commit, b->ops.data + event->ops_offset, event->ops_size);
+        for (uint32_t n = 0; n < event->cut_count; n++, cut++) {
+            uint8_t ref[EG_REF_SIZE];
+            eg_ref_put(ref, (eg_chunk_ref){b->cuts[cut].id, b->cuts[cut].size});
+            eg_write_bytes(&s->refs, ref, sizeof ref);
+        }
+        if (event->kind == EG_EVENT_FILE)
+            write_content(s, event->number);
+        if (event->kind == EG_EVENT_FILE || event->kind == EG_EVENT_DISCARD)
+            eg_buffer_clear(&s->refs);
+    }
+    return b->commit.failed || s->refs.failed ? no_memory(error) : ENGRAM_OK;
+}
+
+engram_status eg_encode_stage_run(eg_ingest *ingest, eg_batch *batch, engram_error *error)
+{
+    eg_encode_stage *s = ingest->encode;
+    s->batch = batch;
+    eg_pool_run(ingest->pool, batch->cut_count, find_one, ingest);
+    EG_TRY(worker_status(s, error));
+    EG_TRY(list_fresh(s, error));
+    EG_TRY(store_fresh(ingest, error));
+    for (size_t i = 0; i < batch->cut_count; i++)
+        if (batch->cuts[i].same_as != i)
+            batch->cuts[i].id = batch->cuts[batch->cuts[i].same_as].id;
+    batch->delta.chunks += batch->cut_count;
+    if (s->fresh_count != 0)
+        EG_TRY(write_segments(ingest, error));
+    EG_TRY(write_events(s, error));
+    s->next_version += batch->commit.size != 0;
+    return ENGRAM_OK;
+}

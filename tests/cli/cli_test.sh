@@ -1,0 +1,511 @@
+#!/usr/bin/env bash
+# The program from the outside: cli_test.sh ENGRAM GOLDEN_INPUT NEWER_MANIFEST [TEST...]
+# Each test is a function test_NAME, run in a fresh folder; all of them without arguments. Stops at the first failure.
+set -uo pipefail
+
+engram=$1
+golden_input=$2
+newer_manifest=$3
+shift 3
+here=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
+root=$(cd "$here/../.." && pwd)
+golden=$root/tests/golden/hypervectors.txt
+unset "${!ENGRAM_@}"
+export LC_ALL=C.UTF-8
+
+say() { printf '%s\n' "$*"; }
+# shellcheck source=scripts/compare.sh
+. "$root/scripts/compare.sh"
+
+work=$(mktemp -d "${TMPDIR:-/tmp}/engram-cli.XXXXXX") || exit 1
+trap 'chmod -R u+rwX "$work" 2>/dev/null; rm -rf "$work"' EXIT
+
+# die WHAT: with the line of the test that led here.
+die() {
+  local frame=1
+  while [[ ${FUNCNAME[frame]:-main} != test_* && $frame -lt ${#FUNCNAME[@]} ]]; do frame=$((frame + 1)); done
+  say "FAILED: ${FUNCNAME[frame]:-main}, line ${BASH_LINENO[frame - 1]}: $*"
+  [ -s "$work/out" ] && say "--- standard output:" && head -c 2000 "$work/out"
+  [ -s "$work/err" ] && say "--- standard error:" && head -c 2000 "$work/err"
+  exit 1
+}
+# expect CODE ARGUMENT...: runs engram; output goes to $work/out and $work/err.
+expect() {
+  local code=$1 rc=0
+  shift
+  "$engram" "$@" >"$work/out" 2>"$work/err" </dev/null || rc=$?
+  [ "$rc" -eq "$code" ] || die "engram $*: exit code $rc instead of $code"
+}
+# says TEXT: standard error has one line with it.
+says() { grep -qF -- "$1" "$work/err" || die "standard error does not say '$1'"; }
+prints() { grep -qF -- "$1" "$work/out" || die "standard output does not say '$1'"; }
+# json FILTER: standard output is one document for which the filter holds.
+json() { jq -es "length == 1 and (.[0] | $1)" "$work/out" >/dev/null || die "not in the document: $1"; }
+value() { jq -r "$1" "$work/out"; }
+same() { cmp -- "$1" "$2" >&2 || die "$1 and $2 differ"; }
+random_bytes() { "$golden_input" lcg "$1"; }
+# wait_for COMMAND...: until it succeeds, a minute at most.
+wait_for() {
+  local i
+  for i in $(seq 600); do
+    "$@" >/dev/null 2>&1 && return
+    sleep 0.1
+  done
+  die "waited in vain for: $*"
+}
+
+make_odd_tree() {
+  mkdir -p in/empty in/deep/a/b/c "in/with spaces"
+  : >in/nothing
+  printf x >in/one
+  random_bytes 3000000 >in/random
+  "$golden_input" text 500000 >in/text
+  "$golden_input" zeros 300000 >in/zeros
+  truncate -s 5000000 in/holes
+  printf 'a name\n' >$'in/new\nline'
+  printf 'bytes\n' >$'in/not-utf8-\xff\xfe'
+  printf 'esc\n' >$'in/escape-\033[2J'
+  cp in/text in/copy
+  ln in/text in/hard
+  ln -s text in/soft
+  ln -s /nowhere/at/all in/dangling
+  mkfifo in/fifo
+  chmod 4755 in/one
+  chmod 0400 in/copy
+  chmod 0700 in/empty
+  touch -d '1999-12-31 23:59:59.123456789' in/zeros in/deep/a
+  touch -h -d '2001-02-03 04:05:06.7' in/soft
+  setfattr -n user.note -v 'kept' in/random 2>/dev/null || true
+  [ "$(id -u)" -ne 0 ] || mknod in/null c 1 3 2>/dev/null || true
+}
+
+test_round_trip() {
+  make_odd_tree
+  expect 0 init -e e --chunk cdc:4096 --seed 7 --level 2
+  expect 0 encode -e e in
+  mkdir out
+  expect 0 extract -e e -o out
+  compare_trees . out "$work/lists" in >"$work/out" 2>"$work/err" || die "the extracted tree differs"
+  expect 0 verify -e e
+  expect 0 encode -e e in --json
+  json '.files == .files_unchanged and .bytes_in == 0 and .chunks_new == 0'
+  expect 0 cat -e e in/random
+  same "$work/out" in/random
+  expect 0 extract -e e -o part --sparse in/holes in/deep
+  same part/in/holes in/holes
+  [ "$(stat -c %b part/in/holes)" -lt 1000 ] || die "--sparse left no holes"
+  [ ! -e part/in/text ] || die "a prefix that was not asked for was extracted"
+  expect 3 extract -e e -o part in/holes
+  expect 0 extract -e e -o part --overwrite in/holes
+  [ -z "$(find . -newer in/nothing -name '*.tmp')" ] || die "temporary files are left"
+}
+
+test_versions() {
+  mkdir in
+  printf first >in/a
+  expect 0 encode -e e in --label one
+  printf second >in/a
+  rm -f in/b
+  printf new >in/c
+  expect 0 encode -e e in --label two
+  expect 0 info -e e --json
+  json '[.versions[].label] == ["one", "two"]'
+  local one
+  one=$(value '.versions[0].version')
+  expect 0 cat -e e --at "$one" in/a
+  [ "$(<"$work/out")" = first ] || die "version $one has not the first content"
+  expect 0 cat -e e in/a
+  [ "$(<"$work/out")" = second ] || die "the newest version has not the second content"
+  expect 5 cat -e e --at "$one" in/c
+  expect 5 ls -e e --at 99999
+  rm in/c
+  expect 0 encode -e e in
+  expect 0 ls -e e in/c
+  expect 0 encode -e e in --mirror --json
+  json '.removed == 1'
+  expect 5 ls -e e in/c
+}
+
+test_inputs() {
+  mkdir -p base/sub other
+  printf a >base/sub/a.txt
+  printf o >base/sub/a.o
+  printf x >other/x
+  expect 0 encode -e e -C base sub --exclude '*.o'
+  prints 'a new engram'
+  expect 0 ls -e e
+  [ "$(<"$work/out")" = $'sub\nsub/a.txt' ] || die "stored paths are not as given"
+  printf '# a comment\n\n*.txt\n' >globs
+  expect 0 encode -e f --exclude-from globs base
+  expect 0 ls -e f
+  [ "$(<"$work/out")" = $'base\nbase/sub\nbase/sub/a.o' ] || die "--exclude-from left out something else"
+  expect 3 encode -e e /there/is/nothing other
+  says '/there/is/nothing'
+  expect 0 cat -e e other/x
+  expect 3 encode -e e --json missing other
+  json '.issue_count == 1 and .issues[0].path == "missing" and (.issues[0].reason | length > 0)'
+  printf 'from a pipe' | "$engram" encode -q -e e --name from/pipe - || die "encode -"
+  expect 0 cat -e e from/pipe
+  [ "$(<"$work/out")" = 'from a pipe' ] || die "standard input came back differently"
+  expect 0 encode -e base/inner.engram base
+  expect 0 ls -e base/inner.engram
+  ! grep -q inner.engram "$work/out" || die "the engram stored itself"
+}
+
+test_archives() {
+  mkdir -p in/sub
+  printf member >in/sub/m
+  ln -s m in/sub/l
+  tar -czf a.tar.gz in
+  expect 0 encode -e e a.tar.gz
+  expect 0 cat -e e a.tar.gz
+  same "$work/out" a.tar.gz
+  expect 0 encode -e f --unpack a.tar.gz
+  expect 0 cat -e f a.tar.gz/in/sub/m
+  [ "$(<"$work/out")" = member ] || die "a member came back differently"
+  "$engram" encode -q -e f --unpack --name p - <a.tar.gz || die "encode --unpack -"
+  expect 0 ls -e f p/in/sub/m
+  printf 'no archive at all, whatever one may think of it' >junk
+  expect 3 encode -e f --unpack junk
+  printf evil >evil
+  mkdir down
+  (cd down && tar -P -cf ../bad.tar ../evil)
+  expect 3 encode -e f --unpack bad.tar
+  says evil
+  expect 0 extract -e f -o out
+  [ "$(find . -name evil | wc -l)" -eq 1 ] || die "a member left the output directory"
+}
+
+test_exit_codes() {
+  mkdir in other
+  printf x >in/x
+  printf y >other/y
+  expect 2
+  expect 2 nonsense
+  expect 2 encode -e e
+  expect 2 encode -e e --nonsense in
+  expect 2 encode -e e --level 10 in
+  expect 2 ls
+  says 'ENGRAM_DIR'
+  expect 2 init -e e --chunk cdc:5
+  expect 0 encode -e e in
+  expect 4 init -e e
+  expect 5 cat -e e in/none
+  expect 5 extract -e e -o out in/none
+  expect 5 cat -e e --at 77 in/x
+  expect 10 ls -e nothing
+  says 'engram init'
+  expect 10 encode -e other in
+  [ "$(ls other)" = y ] || die "a folder that is no engram was written to"
+  expect 10 query -e other in/x
+  expect 15 encode -e e --device warp in
+  says 'scalar'
+  expect 15 query -e e --device opencl:99.0 in/x
+  expect 0 --version
+  expect 0 help
+  local command
+  for command in init encode ls cat extract query verify info devices vector bench; do
+    expect 0 help "$command"
+    prints 'examples:'
+    expect 0 "$command" --help
+    prints "usage: engram $command"
+  done
+}
+
+test_error_documents() {
+  expect 10 ls -e nothing --json
+  json '.error.exit_code == 10 and .error.status == "not an engram" and (.error.message | contains("nothing"))'
+  expect 2 ls --nonsense --json
+  json '.error.exit_code == 2'
+  expect 15 vector --json --device warp /etc/passwd
+  json '.error.exit_code == 15'
+  local code=0
+  ENGRAM_JSON=1 ENGRAM_DIR=nothing "$engram" info >"$work/out" 2>"$work/err" || code=$?
+  [ "$code" -eq 10 ] || die "exit code $code with variables"
+  json '.error.exit_code == 10'
+  [ "$(wc -l <"$work/err")" -eq 1 ] || die "an error takes more than one line"
+}
+
+test_documents() {
+  mkdir in
+  random_bytes 200000 >in/r
+  "$golden_input" text 100000 >in/t
+  printf x >$'in/\xff'
+  expect 0 init -e e --json
+  json '.engram == "e" and .chunk == "cdc:16384" and .level == 3'
+  expect 0 encode -e e in --json
+  json '([.files, .files_unchanged, .entries, .removed, .bytes_in, .chunks, .chunks_new, .bytes_stored, .seconds,
+    .fallback_batches, .version, .bytes_per_second] | all(type == "number")) and (.device | type == "string") and
+    (.device_used | type == "string") and (.issues | type == "array")'
+  json '.files == 3 and .entries == 4 and .bytes_in == 300001'
+  expect 0 ls -e e --json
+  json '(.entries | length == 4) and ([.entries[] | .path, .kind, .mode, .mtime] | all(type == "string")) and
+    ([.entries[] | .size, .inode, .version] | all(type == "number"))'
+  json '[.entries[] | select(.path_base64 == "aW4v/w==")] | length == 1'
+  expect 0 extract -e e -o out --json
+  json '.files == 3 and .entries == 4 and .bytes == 300001 and .issues == []'
+  expect 0 query -e e --json in/r
+  json '(.hits | length >= 1) and ([.hits[0] | .score, .jaccard, .jaccard_low, .jaccard_high, .containment, .best.offset,
+    .best.length, .best.matches, .best.query_offset, .best.query_length] | all(type == "number")) and .unsure == false'
+  json '.hits[0].path == "in/r" and .hits[0].jaccard == 1 and (.device_used | type == "string") and .fallback_batches == 0'
+  expect 0 verify -e e --json
+  json '.problem_count == 0 and .problems == []'
+  expect 0 info -e e --json
+  json '([.version, .files, .directories, .links, .chunks, .bytes_logical, .bytes_stored, .bytes_on_disk, .segments, .level,
+    .codebook.version, .recovery.transactions] | all(type == "number")) and .files == 3 and .bytes_logical == 300001'
+  json '([.time, .chunk, .hash, .codebook.seed] | all(type == "string")) and (.versions | length == 1)'
+  expect 0 devices --json
+  json '(.devices | length >= 1) and .devices[0].spec == "scalar"'
+  expect 0 vector --json in/r
+  json '(.vectors[0].vector | length == 512) and (.vectors[0].spread | type == "number")'
+  expect 0 cat -e e in/r --json
+  same "$work/out" in/r
+}
+
+test_names() {
+  mkdir in
+  printf x >$'in/a\nb'
+  printf x >'in/c d'
+  expect 0 encode -e e in
+  expect 0 ls -e e --print0 in
+  [ "$(tr '\0' '|' <"$work/out")" = $'in/a\nb|in/c d|' ] || die "--print0 changed names"
+  script -qec "'$engram' ls -e e in" /dev/null </dev/null >"$work/out" 2>/dev/null || return 0
+  prints 'in/a\nb'
+  prints 'in/c\ d'
+}
+
+test_query() {
+  mkdir in
+  local i
+  for i in 1 2 3 4 5; do random_bytes $((200000 + i)) >"in/$i"; done
+  { head -c 60000 in/3; printf 'something that was not there'; tail -c +60001 in/3; } >changed
+  expect 0 encode -e e in
+  expect 0 query -e e --json -k 2 changed
+  json '.hits[0].path == "in/3" and .hits[0].score > 0.8'
+  expect 0 query -e e changed
+  prints in/3
+  expect 0 query -e e --by chunk -v -k 3 changed
+  [ "$(grep -c in/3 "$work/out")" -eq 3 ] || die "--by chunk did not list three chunks of the file"
+  head -c 1000 in/4 >small
+  expect 0 query -e e --json small
+  json '.unsure'
+  says '2 KiB'
+  expect 0 query -e e --json --prefix in/5 changed
+  json '.hits == []'
+  expect 3 query -e e missing
+  expect 2 query -e e --by line changed
+  expect 2 query -e e --min 7 changed
+  local device
+  for device in $("$engram" devices --json | jq -r '.devices[].spec'); do
+    expect 0 query -e e --json --device "$device" -k 1 changed
+    json '.hits[0].path == "in/3" and .fallback_batches == 0'
+    jq '.hits' "$work/out" >"hits.$device"
+    same hits.scalar "hits.$device"
+  done
+}
+
+test_golden_vectors() {
+  local seed device name size files
+  grep -v '^#' "$golden" | while read -r name _ size _; do
+    size=${size#size=}
+    [ -e "$name-$size" ] || "$golden_input" "$name" "$size" >"$name-$size"
+  done
+  for seed in $(sed -n 's/^[^#].*seed=\([0-9]*\) .*/\1/p' "$golden" | sort -u); do
+    mapfile -t files < <(sed -n "s/^\([a-z]*\) seed=$seed size=\([0-9]*\) .*/\1-\2/p" "$golden")
+    sed -n "s/^[a-z]* seed=$seed size=[0-9]* //p" "$golden" >expected
+    [ -s expected ] || die "no vectors of seed $seed"
+    for device in auto $("$engram" devices --json | jq -r '.devices[].spec'); do
+      expect 0 vector --seed "$seed" --device "$device" "${files[@]}"
+      same "$work/out" expected
+    done
+  done
+}
+
+test_second_writer() {
+  mkdir in
+  printf x >in/x
+  expect 0 encode -e e in
+  mkfifo pipe
+  "$engram" encode -q -e e --name held - <pipe >/dev/null 2>writer-errors &
+  local writer=$! code=0
+  exec 5>pipe
+  wait_for grep -qx "$writer" e/LOCK
+  expect 11 encode -e e in
+  says "$writer"
+  expect 0 cat -e e in/x
+  exec 5>&-
+  wait "$writer" || code=$?
+  [ "$code" -eq 0 ] || die "the first writer ended with $code: $(<writer-errors)"
+  expect 0 ls -e e held
+}
+
+# damage FILE: flips a bit in the middle of its data.
+damage() {
+  local at=$2 byte
+  byte=$(od -An -tu1 -j "$at" -N 1 "$1")
+  printf '%b' "\\x$(printf %02x $((byte ^ 1)))" | dd of="$1" bs=1 seek="$at" conv=notrunc status=none
+}
+
+test_damage() {
+  mkdir in
+  random_bytes 300000 >in/r
+  "$golden_input" text 100000 >in/t
+  expect 0 encode -e e in
+  local segment
+  segment=(e/segments/*) && segment=${segment[0]}
+  cp "$segment" segment
+  damage "$segment" 10000
+  expect 13 verify -e e --json
+  json '.problem_count >= 1 and .error.exit_code == 13 and (.problems | length >= 1)'
+  expect 13 verify -e e
+  prints "$segment"
+  expect 13 cat -e e in/r
+  expect 3 extract -e e -o out
+  says in/r
+  [ ! -e out/in/r ] || die "a damaged file was left behind"
+  same out/in/t in/t
+  cp segment "$segment"
+  expect 0 verify -e e
+  truncate -s 5000 "$segment"
+  expect 13 verify -e e
+  cp segment "$segment"
+  damage e/MANIFEST.json 30
+  expect 13 ls -e e
+  printf '{}' >e/MANIFEST.json
+  expect 13 ls -e e
+  : >e/MANIFEST.json
+  expect 13 encode -e e in
+}
+
+test_newer() {
+  mkdir in
+  printf x >in/x
+  expect 0 encode -e e in
+  "$newer_manifest" e/MANIFEST.json || die "newer_manifest"
+  cp -r e before
+  expect 14 ls -e e
+  expect 14 encode -e e in
+  says newer
+  diff -r e before >/dev/null || die "an engram of a newer version was changed"
+}
+
+test_interrupt() {
+  mkdir in
+  local i code=0
+  for i in $(seq 50); do random_bytes $((20000 + i)) >"in/$i"; done
+  mkfifo pipe
+  "$engram" encode -e e --json in --name held - <pipe >"$work/out" 2>"$work/err" &
+  local writer=$!
+  exec 5>pipe
+  printf 'the beginning' >&5
+  wait_for test -e e/MANIFEST.json
+  sleep 1
+  kill -INT "$writer"
+  exec 5>&-
+  wait "$writer" || code=$?
+  [ "$code" -eq 130 ] || die "exit code $code instead of 130"
+  json '.error.exit_code == 130 and (.error.message | contains("50 files")) and .files == 50'
+  expect 5 cat -e e held
+  expect 0 verify -e e
+  expect 0 encode -e e --json in
+  json '.files == 50 and .files_unchanged == 50'
+  expect 0 extract -e e -o out
+  diff -r in out/in >&2 || die "differs after an interruption"
+}
+
+test_kill() {
+  mkdir in
+  local i
+  for i in $(seq 40); do random_bytes $((1000000 + i)) >"in/$i"; done
+  for i in 1 2 3 4 5; do
+    "$engram" encode -q -e e in >/dev/null 2>&1 &
+    sleep "0.$i"
+    kill -KILL $! 2>/dev/null
+    wait $! 2>/dev/null
+    [ -e e/MANIFEST.json ] || { rm -rf e && continue; }
+    expect 0 verify -e e
+  done
+  expect 0 encode -e e in
+  expect 0 verify -e e
+  expect 0 extract -e e -o out
+  diff -r in out/in >&2 || die "differs after kills"
+}
+
+test_file_size_limit() {
+  mkdir in more
+  local i code=0
+  printf x >in/x
+  expect 0 encode -e e in
+  for i in $(seq 30); do random_bytes $((1000000 + i)) >"more/$i"; done
+  (ulimit -f 4000 && exec "$engram" encode -e e more) >"$work/out" 2>"$work/err" || code=$?
+  [ "$code" -eq 1 ] || die "exit code $code instead of 1 when a file may not grow"
+  expect 0 verify -e e
+  expect 0 cat -e e in/x
+  expect 0 encode -e e more
+  expect 0 extract -e e -o out more
+  diff -r more out/more >&2 || die "differs after a failed write"
+}
+
+# In a namespace of its own, so that the mount ends with it; where that is not permitted, not at all.
+test_disk_full() {
+  unshare -m true 2>/dev/null || { say "  (left out: no mounts here)" && return; }
+  mkdir in small
+  local i
+  for i in $(seq 40); do random_bytes $((1000000 + i)) >"in/$i"; done
+  unshare -m bash -c '
+    mount -t tmpfs -o size=150m none small || exit 99
+    "$1" encode -e small/e in/1 in/2 || exit 98
+    "$1" encode -e small/e in; [ $? -eq 1 ] || exit 97
+    "$1" verify -e small/e || exit 96
+    "$1" cat -e small/e in/2 | cmp - in/2 || exit 95
+    "$1" ls -e small/e | while read -r path; do
+      [ ! -f "$path" ] || "$1" cat -e small/e "$path" | cmp - "$path" || exit 94
+    done
+  ' - "$engram" >"$work/out" 2>"$work/err"
+  local code=$?
+  [ "$code" -ne 99 ] || { say "  (left out: no mounts here)" && return; }
+  [ "$code" -eq 0 ] || die "step $code failed"
+  says 'No space left'
+}
+
+test_hostile_output() {
+  mkdir -p in/sub outside out/in
+  printf x >in/sub/x
+  ln -s "$PWD/outside" out/in/sub
+  expect 0 encode -e e in
+  expect 3 extract -e e -o out
+  [ -z "$(ls outside)" ] || die "extract followed a link out of its directory"
+}
+
+test_closed_pipe() {
+  mkdir in
+  (cd in && seq -f 'a-name-that-takes-some-room-%.0f' 3000 | xargs touch)
+  expect 0 encode -e e in
+  "$engram" ls -e e 2>"$work/err" | head -n 1 >/dev/null
+  [ ! -s "$work/err" ] || die "a closed pipe is worth a word"
+  local code=0
+  "$engram" ls -e e >/dev/full 2>"$work/err" || code=$?
+  [ "$code" -eq 1 ] || die "exit code $code when standard output is full"
+  says 'standard output'
+}
+
+test_bench() {
+  expect 0 bench encode bundle --device scalar,auto --json
+  json '(.results | length == 4) and ([.results[] | .value, .limit, .ratio, .threads, .batch, .seconds_median] |
+    all(type == "number" and . > 0)) and ([.results[] | .op, .device, .unit] | all(type == "string"))'
+  expect 2 bench nonsense
+  expect 15 bench bundle --device warp
+}
+
+if [ $# -eq 0 ]; then
+  mapfile -t names < <(declare -F | sed -n 's/^declare -f test_//p')
+  set -- "${names[@]}"
+fi
+for name; do
+  from=$EPOCHREALTIME
+  mkdir "$work/$name" && cd "$work/$name" || exit 1
+  rm -f "$work/out" "$work/err"
+  "test_$name"
+  cd "$work" && remove_tree "$work/$name"
+  awk -v name="$name" -v a="$from" -v b="$EPOCHREALTIME" 'BEGIN { printf "ok %-20s %5.1f s\n", name, b - a }'
+done
