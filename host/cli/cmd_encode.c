@@ -206,9 +206,14 @@ static engram_status encode_input(encoding *e, eg_ingest *ingest, const char *in
         on_issue(e, input, reason_of(inner.message, input));
         return ENGRAM_OK;
     }
-    status = eg_ingest_source(ingest, source, error);
+    inner = (engram_error){0};
+    status = eg_ingest_source(ingest, source, &inner);
     source->close(source);
-    return status;
+    if (status == ENGRAM_PARTIAL)
+        on_issue(e, input, reason_of(inner.message, input));
+    else if (status != ENGRAM_OK)
+        eg_fail(error, status, "%s", inner.message);
+    return status == ENGRAM_PARTIAL ? ENGRAM_OK : status;
 }
 
 static engram_status encode_all(encoding *e, engram_error *error)

@@ -329,7 +329,8 @@ engram_status eg_engram_checkpoint_locked(eg_engram *e, engram_error *error)
         e->failed = status;
         return status;
     }
-    return eg_engram_sweep(e, error);
+    eg_engram_sweep(e);
+    return ENGRAM_OK;
 }
 
 engram_status eg_engram_checkpoint(eg_engram *engram, engram_error *error)

@@ -3,6 +3,7 @@
 
 #include <inttypes.h>
 #include <stdio.h>
+#include <time.h>
 
 #include "base/clock.h"
 #include "base/memory.h"
@@ -183,8 +184,8 @@ static engram_status allocate(eg_io *io, const char *dir, const eg_engram_option
     return ENGRAM_OK;
 }
 
-engram_status eg_engram_open(eg_io *io, const char *dir, const eg_engram_options *options,
-                             eg_engram **engram, engram_error *error)
+static engram_status open_once(eg_io *io, const char *dir, const eg_engram_options *options,
+                               eg_engram **engram, engram_error *error)
 {
     eg_engram *e = NULL;
     eg_manifest probe;
@@ -208,6 +209,25 @@ engram_status eg_engram_open(eg_io *io, const char *dir, const eg_engram_options
     e->recovery.seconds = (double)(eg_clock_monotonic_ns() - start) / 1e9;
     *engram = e;
     return ENGRAM_OK;
+}
+
+engram_status eg_engram_open(eg_io *io, const char *dir, const eg_engram_options *options,
+                             eg_engram **engram, engram_error *error)
+{
+    enum { TRIES = 4 };
+    engram_status status = ENGRAM_OK;
+    engram_error inner = {0};
+    for (int i = 0; i < TRIES; i++) {
+        inner = (engram_error){0};
+        status = open_once(io, dir, options, engram, &inner);
+        /* A reader may look while the writer is halfway through a record: that is no damage yet. */
+        if (!options->read_only || status != ENGRAM_DAMAGED)
+            break;
+        nanosleep(&(struct timespec){.tv_nsec = 5000000}, NULL);
+    }
+    if (status != ENGRAM_OK && error != NULL && error->status == ENGRAM_OK)
+        *error = inner;
+    return status;
 }
 
 static engram_status close_writer(eg_engram *e, engram_error *error)

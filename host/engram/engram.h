@@ -45,7 +45,7 @@ typedef struct eg_recovery { /* what opening found and did */
     double seconds;
 } eg_recovery;
 
-/* io and dir's text are the caller's; device may be NULL (the CPU's own kernels are used). ENGRAM_NOT_ENGRAM, ENGRAM_NEWER, ENGRAM_LOCKED
+/* io is lent until close. ENGRAM_NOT_ENGRAM, ENGRAM_NEWER, ENGRAM_LOCKED
  * (naming the holder's pid) or ENGRAM_DAMAGED as the case may be. */
 engram_status eg_engram_open(eg_io *io, const char *dir, const eg_engram_options *options, eg_engram **engram, engram_error *error);
 /* A writer seals, checkpoints and records the clean end. The engram is gone also on failure. */

@@ -95,7 +95,7 @@ engram_status eg_engram_publish(eg_engram *engram, eg_edit **edit, eg_apply *app
 /* Checkpoint with commit_lock held. */
 engram_status eg_engram_checkpoint_locked(eg_engram *engram, engram_error *error);
 /* Removes what no reader and no recovery needs any more; skipped while readers are there. */
-engram_status eg_engram_sweep(eg_engram *engram, engram_error *error);
+void eg_engram_sweep(eg_engram *engram);
 /* Opens nodes, store and journal, and replays; everything of `engram` before `nodes` is filled. */
 engram_status eg_engram_recover(eg_engram *engram, engram_error *error);
 /* verify_tree.c: one version's tree; calls problem and counts. */

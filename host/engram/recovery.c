@@ -62,6 +62,9 @@ typedef struct replay_context {
     eg_edit *edit; /* of the transaction at hand, or NULL */
     eg_apply apply;
     uint64_t transaction;
+    uint64_t end;        /* sequence at which pass 1 ended: a writer may have gone on since */
+    bool chunks_missing; /* of the transaction at hand; damage once it proves committed */
+    uint64_t missing_id;
 } replay_context;
 
 static void drop_edit(replay_context *c)
@@ -72,25 +75,31 @@ static void drop_edit(replay_context *c)
     }
 }
 
-/* Every chunk that the journal says was written must be in the store with that fingerprint. */
-static engram_status check_chunks(eg_engram *e, eg_view operations, engram_error *error)
+/* Every chunk that a committed transaction wrote must be in the store with that fingerprint. */
+static engram_status check_chunks(replay_context *c, const eg_record *record, engram_error *error)
 {
-    eg_reader in = eg_reader_make(operations.data, operations.size);
+    eg_engram *e = c->engram;
+    eg_reader in = eg_reader_make(record->operations.data, record->operations.size);
     eg_op op;
-    while (eg_op_next(&in, &op)) {
+    while (!c->chunks_missing && eg_op_next(&in, &op)) {
         eg_chunk_info info;
         if (op.tag != EG_OP_WRITE_CHUNK)
             continue;
         uint64_t id = eg_get_u64(op.body.data);
-        engram_status status = eg_store_get_info(e->store, id, &info, error);
-        if (status == ENGRAM_NOT_FOUND ||
-            (status == ENGRAM_OK && memcmp(info.fingerprint.bytes, op.body.data + 8, 16) != 0))
-            return eg_fail(error, ENGRAM_DAMAGED,
-                           "%s: the journal committed chunk %" PRIu64
-                           ", which its segment does not hold",
-                           e->dir, id);
-        EG_TRY(status);
+        engram_error inner = {0};
+        engram_status status = eg_store_get_info(e->store, id, &info, &inner);
+        if (status == ENGRAM_NO_MEMORY || status == ENGRAM_IO)
+            return eg_fail(error, status, "%s", inner.message);
+        if (status != ENGRAM_OK || memcmp(info.fingerprint.bytes, op.body.data + 8, 16) != 0) {
+            c->chunks_missing = true;
+            c->missing_id = id;
+        }
     }
+    if (c->chunks_missing && record->state == EG_RECORD_COMMITTED)
+        return eg_fail(error, ENGRAM_DAMAGED,
+                       "%s: the journal committed chunk %" PRIu64
+                       ", which its segment does not hold",
+                       e->dir, c->missing_id);
     return ENGRAM_OK;
 }
 
@@ -115,9 +124,13 @@ static engram_status replay_record(void *context, const eg_record *record, engra
 {
     replay_context *c = context;
     eg_engram *e = c->engram;
+    if (record->sequence >= c->end)
+        return ENGRAM_OK;
     e->recovery.records++;
-    if (record->transaction != c->transaction)
+    if (record->transaction != c->transaction) {
         drop_edit(c); /* it was never committed */
+        c->chunks_missing = false;
+    }
     c->transaction = record->transaction;
     if (record->state != EG_RECORD_COMMITTED && record->state != EG_RECORD_PENDING) {
         drop_edit(c);
@@ -133,8 +146,7 @@ static engram_status replay_record(void *context, const eg_record *record, engra
         }
     }
     c->apply.time_ns = record->time_ns;
-    if (record->state == EG_RECORD_COMMITTED)
-        EG_TRY(check_chunks(e, record->operations, error));
+    EG_TRY(check_chunks(c, record, error));
     engram_error inner = {0};
     engram_status status = eg_apply_run(&c->apply, record->operations, &inner);
     if (status == ENGRAM_INVALID)
@@ -199,7 +211,9 @@ static engram_status start_writing(eg_engram *e, const char *journal_dir, const 
                                    engram_error *error)
 {
     EG_TRY(take_states(e, error));
-    EG_TRY(eg_journal_open(e->io, journal_dir, end, &(eg_journal_options){.file_size = e->options.journal_size}, &e->journal, error));
+    EG_TRY(eg_journal_open(e->io, journal_dir, end,
+                           &(eg_journal_options){.file_size = e->options.journal_size}, &e->journal,
+                           error));
     bool clean = e->manifest.clean && e->recovery.records == 0 && end->torn == 0 &&
                  e->recovery.segments_rewritten == 0;
     if (!clean) {
@@ -210,7 +224,8 @@ static engram_status start_writing(eg_engram *e, const char *journal_dir, const 
                e->recovery.segments_rewritten);
         return eg_engram_checkpoint_locked(e, error); /* nobody else has it yet */
     }
-    return eg_engram_sweep(e, error);
+    eg_engram_sweep(e);
+    return ENGRAM_OK;
 }
 
 static engram_status load_checkpoint(eg_engram *e, eg_checkpoint *c, engram_error *error)
@@ -242,8 +257,9 @@ static engram_status recover_from(eg_engram *e, const char *journal_dir, engram_
     EG_TRY(status);
     EG_TRY(open_nodes(e, &c, error));
     EG_TRY(open_store(e, error));
-    replay_context replay = {.engram = e};
-    status = eg_journal_read(e->io, journal_dir, c.journal, durable, replay_record, &replay, &end,
+    replay_context replay = {.engram = e, .end = end.sequence};
+    eg_journal_end now;
+    status = eg_journal_read(e->io, journal_dir, c.journal, durable, replay_record, &replay, &now,
                              error);
     drop_edit(&replay);
     EG_TRY(status);
@@ -261,17 +277,20 @@ engram_status eg_engram_recover(eg_engram *engram, engram_error *error)
     return status;
 }
 
-engram_status eg_engram_sweep(eg_engram *engram, engram_error *error)
+void eg_engram_sweep(eg_engram *engram)
 {
+    engram_error inner = {0};
     eg_file *lock = NULL;
     engram_status status = eg_lock_against_readers(engram->io, engram->dir, &lock, NULL);
     if (status != ENGRAM_OK)
-        return ENGRAM_OK; /* a reader is there: the next sweep takes them */
-    status = eg_journal_release(engram->journal, engram->replay_start.file, error);
+        return; /* a reader is there: the next sweep takes them */
+    status = eg_journal_release(engram->journal, engram->replay_start.file, &inner);
     if (status == ENGRAM_OK)
-        status = eg_checkpoint_sweep(engram->io, engram->dir, engram->manifest.checkpoint, error);
+        status = eg_checkpoint_sweep(engram->io, engram->dir, engram->manifest.checkpoint, &inner);
     if (status == ENGRAM_OK)
-        status = eg_store_sweep(engram->store, error);
+        status = eg_store_sweep(engram->store, &inner);
     engram->io->close(engram->io, &lock);
-    return status;
+    if (status != ENGRAM_OK) /* everything committed is safe: only space was not returned */
+        eg_log(EG_LOG_WARNING, "%s: old files could not be removed: %s", engram->dir,
+               inner.message);
 }

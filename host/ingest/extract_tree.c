@@ -133,7 +133,7 @@ static engram_status make_directory(eg_extract_run *run, const eg_out_dir *dir, 
 {
     eg_place place = {.parent = parent, .number = number, .depth = run->places[parent].depth + 1};
     char text[EG_NAME_MAX + 1];
-    size_t known;
+    size_t known = 0;
     *index = 0;
     EG_TRY(known_place(run, number, &known, error));
     if (known != 0)
@@ -280,7 +280,7 @@ static bool next_component(const char **at, eg_view *name)
 static engram_status step(eg_extract_run *run, eg_view name, bool is_last, size_t *place, engram_error *error)
 {
     uint64_t number;
-    size_t known;
+    size_t known = 0;
     eg_inode inode;
     eg_buffer scratch = {0};
     eg_out_dir *dir;

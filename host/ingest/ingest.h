@@ -48,7 +48,8 @@ typedef struct eg_ingest eg_ingest;
 
 /* One run: start, any number of sources, finish. device and pool are lent. */
 engram_status eg_ingest_start(eg_engram *engram, eg_device *device, eg_pool *pool, const eg_ingest_options *options, eg_ingest **ingest, engram_error *error);
-/* Reads a source to its end (the source stays the caller's). ENGRAM_CANCELLED when asked to stop. */
+/* Reads a source to its end (the source stays the caller's). ENGRAM_CANCELLED when asked to stop; ENGRAM_PARTIAL when the
+ * source broke off (error says why): what came before stays, and the run can go on with other sources. */
 engram_status eg_ingest_source(eg_ingest *ingest, eg_source *source, engram_error *error);
 /* Waits until all is committed, labels the version (unless cancelled or failed before), fills stats. Frees also on failure. */
 engram_status eg_ingest_finish(eg_ingest **ingest, eg_ingest_stats *stats, engram_error *error);

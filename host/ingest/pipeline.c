@@ -332,7 +332,10 @@ engram_status eg_ingest_source(eg_ingest *ingest, eg_source *source, engram_erro
         engram_status status = source->next(source, &entry, error);
         if (status == ENGRAM_NOT_FOUND)
             return ENGRAM_OK;
-        EG_TRY(status);
+        if (status == ENGRAM_NO_MEMORY || status == ENGRAM_CANCELLED)
+            return status;
+        if (status != ENGRAM_OK)
+            return ENGRAM_PARTIAL;
         EG_TRY(take_entry(ingest, source, &entry, error));
     }
 }

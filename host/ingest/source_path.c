@@ -305,7 +305,7 @@ static engram_status read_attributes(path_source *s, eg_entry *entry, engram_err
 /* The name at hand, whose path is in s->path. *found false: there is nothing to store, or it is an issue. */
 static engram_status visit(path_source *s, eg_entry *entry, bool *found, engram_error *error)
 {
-    bool entered;
+    bool entered = false;
     *found = false;
     if (s->path.failed)
         return eg_fail(error, ENGRAM_NO_MEMORY, "no memory for a path");

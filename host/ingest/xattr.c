@@ -51,7 +51,7 @@ static engram_status fetch(const char *path, const char *name, size_t first, eg_
 
 static engram_status read_value(eg_xattr_reader *reader, const char *name, eg_attribute_list *list, engram_error *error)
 {
-    ssize_t size;
+    ssize_t size = 0;
     EG_TRY(fetch((const char *)reader->path.data, name, VALUE_FIRST, &reader->value, &size, error));
     if (size == -ENODATA || size == -ENOTSUP)
         return ENGRAM_OK;
@@ -62,7 +62,7 @@ static engram_status read_value(eg_xattr_reader *reader, const char *name, eg_at
 
 engram_status eg_xattr_read(eg_xattr_reader *reader, int dir, const char *name, uint64_t device, eg_attribute_list *list, engram_error *error)
 {
-    ssize_t size;
+    ssize_t size = 0;
     eg_attributes_clear(list);
     if (reader->is_device_without && reader->device_without == device)
         return ENGRAM_OK;

@@ -1,8 +1,8 @@
-/* What every encoder shares: the hash, and the filling of blocks that no window reached.
+/* What encoders share: the hash, and the filling of blocks that no window reached.
  *
  * An encoder visits the windows of a chunk in any order, in as many lanes as it likes, and keeps
  * for each of the 256 blocks the smallest 24-bit priority it met. Those minima decide everything
- * else, so the rest is here once. Pure functions, any thread. */
+ * else: eg_encode_finish defines how. Pure functions, any thread. */
 #ifndef EG_VSA_ENCODE_H
 #define EG_VSA_ENCODE_H
 

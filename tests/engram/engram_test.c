@@ -1,4 +1,6 @@
 /* Creating, opening, locking, crashing, labelled versions. */
+#include <pthread.h>
+#include <stdatomic.h>
 #include <string.h>
 #include <unistd.h>
 #include <xxhash.h>
@@ -80,6 +82,79 @@ static void reader_sees_uncheckpointed(void **state)
     assert_ok(eg_engram_close(&r.engram, E)); /* seals and trims under the reader */
     rig_expect(&reader, "a", data, 30000);
     assert_ok(eg_engram_close(&reader.engram, E));
+    rig_fini(&r);
+}
+
+/* What a reader has not looked at yet is still there after the writer sealed and trimmed. */
+static void reader_looks_late(void **state)
+{
+    (void)state;
+    rig r;
+    rig_init(&r);
+    rig_fill(data, sizeof data, 14);
+    assert_ok(rig_put(&r, "a", data, 60000, E));
+    rig reader = r;
+    reader.engram = NULL;
+    assert_ok(rig_open(&reader, true, E));
+    assert_ok(rig_put(&r, "b", data + 7, 50000, E));
+    assert_ok(eg_engram_close(&r.engram, E));
+    rig_expect(&reader, "a", data, 60000);
+    rig_verify(&reader);
+    assert_ok(eg_engram_close(&reader.engram, E));
+    rig_fini(&r);
+}
+
+typedef struct opener {
+    rig *rig;
+    atomic_bool stop;
+    int opened;
+} opener;
+
+/* Opens again and again, as info beside a running encode does; each time it is one whole version.
+ */
+static void *open_and_check(void *context)
+{
+    opener *o = context;
+    while (!atomic_load(&o->stop)) {
+        rig reader = *o->rig;
+        reader.engram = NULL;
+        engram_error error = {0};
+        engram_status status = rig_open(&reader, true, &error);
+        if (status != ENGRAM_OK) {
+            print_error("reader %d: %s\n", o->opened, error.message);
+            return o;
+        }
+        if (rig_findings(&reader) != 0)
+            return o;
+        eg_engram_close(&reader.engram, NULL);
+        o->opened++;
+    }
+    return NULL;
+}
+
+static void readers_beside_a_writer(void **state)
+{
+    (void)state;
+    rig r;
+    pthread_t thread;
+    void *failed = NULL;
+    rig_init(&r);
+    rig_fill(data, sizeof data, 15);
+    opener o = {.rig = &r};
+    assert_int_equal(pthread_create(&thread, NULL, open_and_check, &o), 0);
+    for (size_t i = 0; i < 400; i++) {
+        char name[24];
+        snprintf(name, sizeof name, "f%zu", i % 50);
+        assert_ok(rig_put(&r, name, data + i, 1 + (i * 997) % 30000, E));
+        if (i % 60 == 59)
+            assert_ok(eg_engram_checkpoint(r.engram, E));
+    }
+    atomic_store(&o.stop, true);
+    pthread_join(thread, &failed);
+    assert_null(failed);
+    print_message("%d readers opened beside 400 commits\n", o.opened);
+    assert_true(o.opened > 0);
+    rig_verify(&r);
     rig_fini(&r);
 }
 
@@ -212,6 +287,8 @@ int main(void)
         cmocka_unit_test(create_and_open),
         cmocka_unit_test(files_survive),
         cmocka_unit_test(reader_sees_uncheckpointed),
+        cmocka_unit_test(reader_looks_late),
+        cmocka_unit_test(readers_beside_a_writer),
         cmocka_unit_test(labelled_versions_stay),
         cmocka_unit_test(uncommitted_chunks_go),
         cmocka_unit_test(newer_format),

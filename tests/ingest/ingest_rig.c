@@ -38,7 +38,7 @@ void ingest_rig_init(ingest_rig *r)
 
 static void remove_tree(const char *path)
 {
-    char command[900];
+    char command[1500];
     snprintf(command, sizeof command, "chmod -R u+rwx '%s' 2>/dev/null; rm -rf '%s'", path, path);
     assert_int_equal(system(command), 0);
 }
