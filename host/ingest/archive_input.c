@@ -41,7 +41,8 @@ static engram_status take(eg_archive_input *input, int fd, const char *path, eng
     return input->io->adopt(input->io, fd, path, &input->file, error);
 }
 
-engram_status eg_archive_input_open(eg_archive_input *input, eg_io *io, const char *base, const char *path, int fd, engram_error *error)
+engram_status eg_archive_input_open(eg_archive_input *input, eg_io *io, const char *base,
+                                    const char *path, int fd, engram_error *error)
 {
     *input = (eg_archive_input){.io = io};
     int own = open_input(base, path, fd);
@@ -69,10 +70,13 @@ static la_ssize_t read_block(struct archive *reader, void *context, const void *
     size_t got = 0;
     input->error = (engram_error){0};
     engram_status status = input->seekable
-        ? input->io->read_some(input->io, input->file, input->offset, input->bytes, BLOCK_SIZE, &got, &input->error)
-        : input->io->read_stream(input->io, input->file, input->bytes, BLOCK_SIZE, &got, &input->error);
+                               ? input->io->read_some(input->io, input->file, input->offset,
+                                                      input->bytes, BLOCK_SIZE, &got, &input->error)
+                               : input->io->read_stream(input->io, input->file, input->bytes,
+                                                        BLOCK_SIZE, &got, &input->error);
     if (status != ENGRAM_OK) {
-        archive_set_error(reader, input->error.os_error != 0 ? input->error.os_error : EIO, "%s", input->error.message);
+        archive_set_error(reader, input->error.os_error != 0 ? input->error.os_error : EIO, "%s",
+                          input->error.message);
         return -1;
     }
     input->offset += got;
@@ -88,7 +92,8 @@ static la_int64_t skip_bytes(struct archive *reader, void *context, la_int64_t r
     (void)reader;
     if (!input->seekable || request <= 0 || input->offset >= input->size)
         return 0;
-    uint64_t left = input->size - input->offset, n = (uint64_t)request < left ? (uint64_t)request : left;
+    uint64_t left = input->size - input->offset,
+             n = (uint64_t)request < left ? (uint64_t)request : left;
     input->offset += n;
     return (la_int64_t)n;
 }
@@ -98,25 +103,29 @@ static la_int64_t seek_bytes(struct archive *reader, void *context, la_int64_t o
     eg_archive_input *input = context;
     uint64_t from = whence == SEEK_SET ? 0 : whence == SEEK_CUR ? input->offset : input->size;
     (void)reader;
-    if (offset < 0 ? (uint64_t)-(offset + 1) + 1 > from : (uint64_t)offset > INT64_MAX - from)
+    if (offset < 0 ? (uint64_t) - (offset + 1) + 1 > from : (uint64_t)offset > INT64_MAX - from)
         return ARCHIVE_FATAL;
     input->offset = from + (uint64_t)offset;
     return (la_int64_t)input->offset;
 }
 
-/* Left out: what libarchive does by starting a program (grzip, lrzip, and lzop in many builds); `raw`, which takes
- * any bytes, and `empty`, which takes none, for an archive; and `mtree`, a list whose reader opens files that it names. */
+/* Left out: what libarchive does by starting a program (grzip, lrzip, and lzop in many builds);
+ * `raw`, which takes any bytes, and `empty`, which takes none, for an archive; and `mtree`, a list
+ * whose reader opens files that it names. */
 static void support(struct archive *reader)
 {
     static int (*const setups[])(struct archive *) = {
-        archive_read_support_filter_bzip2, archive_read_support_filter_compress, archive_read_support_filter_gzip,
-        archive_read_support_filter_lz4, archive_read_support_filter_lzip, archive_read_support_filter_lzma,
-        archive_read_support_filter_rpm, archive_read_support_filter_uu, archive_read_support_filter_xz,
-        archive_read_support_filter_zstd,
-        archive_read_support_format_7zip, archive_read_support_format_ar, archive_read_support_format_cab,
-        archive_read_support_format_cpio, archive_read_support_format_iso9660, archive_read_support_format_lha,
-        archive_read_support_format_rar, archive_read_support_format_rar5, archive_read_support_format_tar,
-        archive_read_support_format_warc, archive_read_support_format_xar, archive_read_support_format_zip};
+        archive_read_support_filter_bzip2,   archive_read_support_filter_compress,
+        archive_read_support_filter_gzip,    archive_read_support_filter_lz4,
+        archive_read_support_filter_lzip,    archive_read_support_filter_lzma,
+        archive_read_support_filter_rpm,     archive_read_support_filter_uu,
+        archive_read_support_filter_xz,      archive_read_support_filter_zstd,
+        archive_read_support_format_7zip,    archive_read_support_format_ar,
+        archive_read_support_format_cab,     archive_read_support_format_cpio,
+        archive_read_support_format_iso9660, archive_read_support_format_lha,
+        archive_read_support_format_rar,     archive_read_support_format_rar5,
+        archive_read_support_format_tar,     archive_read_support_format_warc,
+        archive_read_support_format_xar,     archive_read_support_format_zip};
     for (size_t i = 0; i < sizeof setups / sizeof *setups; i++)
         setups[i](reader);
 }

@@ -93,7 +93,8 @@ const char *eg_member_inode(struct archive_entry *member, eg_inode_kind kind, eg
     inode->gid = owner_of(archive_entry_gid(member));
     long nanoseconds = archive_entry_mtime_nsec(member);
     inode->mtime.seconds = archive_entry_mtime(member);
-    inode->mtime.nanoseconds = nanoseconds >= 0 && nanoseconds < 1000000000 ? (uint32_t)nanoseconds : 0;
+    inode->mtime.nanoseconds =
+        nanoseconds >= 0 && nanoseconds < 1000000000 ? (uint32_t)nanoseconds : 0;
     if (kind == EG_KIND_FILE && archive_entry_size(member) > 0)
         inode->size = (uint64_t)archive_entry_size(member);
     if (kind == EG_KIND_CHAR_DEVICE || kind == EG_KIND_BLOCK_DEVICE)
@@ -101,7 +102,8 @@ const char *eg_member_inode(struct archive_entry *member, eg_inode_kind kind, eg
     return kind == EG_KIND_SYMLINK ? fill_target(member, inode) : NULL;
 }
 
-engram_status eg_member_attributes(struct archive_entry *member, eg_attribute_list *list, engram_error *error)
+engram_status eg_member_attributes(struct archive_entry *member, eg_attribute_list *list,
+                                   engram_error *error)
 {
     const char *name;
     const void *value;

@@ -16,6 +16,7 @@ const char *eg_member_path(eg_view prefix, const char *name, eg_buffer *out);
 eg_inode_kind eg_member_kind(struct archive_entry *member, const char *name);
 /* NULL, or the reason why it cannot be stored. inode->target is lent by the member. */
 const char *eg_member_inode(struct archive_entry *member, eg_inode_kind kind, eg_inode *inode);
-engram_status eg_member_attributes(struct archive_entry *member, eg_attribute_list *list, engram_error *error);
+engram_status eg_member_attributes(struct archive_entry *member, eg_attribute_list *list,
+                                   engram_error *error);
 
 #endif

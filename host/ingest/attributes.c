@@ -28,8 +28,10 @@ bool eg_attribute_stored(const char *name)
 {
     size_t size = strlen(name);
     return size > 0 && size <= EG_NAME_MAX &&
-           (strncmp(name, "user.", 5) == 0 || strncmp(name, "trusted.", 8) == 0 || strcmp(name, "security.capability") == 0 ||
-            strcmp(name, "system.posix_acl_access") == 0 || strcmp(name, "system.posix_acl_default") == 0);
+           (strncmp(name, "user.", 5) == 0 || strncmp(name, "trusted.", 8) == 0 ||
+            strcmp(name, "security.capability") == 0 ||
+            strcmp(name, "system.posix_acl_access") == 0 ||
+            strcmp(name, "system.posix_acl_default") == 0);
 }
 
 static engram_status no_memory(engram_error *error)
@@ -37,14 +39,15 @@ static engram_status no_memory(engram_error *error)
     return eg_fail(error, ENGRAM_NO_MEMORY, "no memory for extended attributes");
 }
 
-engram_status eg_attributes_add(eg_attribute_list *list, const char *name, const void *value, size_t size, engram_error *error)
+engram_status eg_attributes_add(eg_attribute_list *list, const char *name, const void *value,
+                                size_t size, engram_error *error)
 {
     eg_attribute_place place = {list->bytes.size, strlen(name), 0, size};
     eg_write_bytes(&list->bytes, name, place.name_size);
     place.value = list->bytes.size;
     eg_write_bytes(&list->bytes, value, size);
-    if (list->bytes.failed ||
-        !eg_grow((void **)&list->places, &list->places_capacity, list->count + 1, sizeof *list->places))
+    if (list->bytes.failed || !eg_grow((void **)&list->places, &list->places_capacity,
+                                       list->count + 1, sizeof *list->places))
         return no_memory(error);
     list->places[list->count++] = place;
     return ENGRAM_OK;

@@ -1,8 +1,8 @@
 /* Reaching names below the output directory, and nothing outside it. */
 #include <errno.h>
 #include <fcntl.h>
-#include <linux/openat2.h>
 #include <limits.h>
+#include <linux/openat2.h>
 #include <string.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
@@ -15,7 +15,8 @@ enum { FLAGS = O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC, RET
 
 static int open_resolved(int top, const char *path)
 {
-    struct open_how how = {.flags = FLAGS, .resolve = RESOLVE_BENEATH | RESOLVE_NO_SYMLINKS | RESOLVE_NO_MAGICLINKS};
+    struct open_how how = {
+        .flags = FLAGS, .resolve = RESOLVE_BENEATH | RESOLVE_NO_SYMLINKS | RESOLVE_NO_MAGICLINKS};
     int fd = -1;
     for (int i = 0; i < RETRIES; i++) { /* EAGAIN: something else was renamed meanwhile */
         fd = (int)syscall(SYS_openat2, top, path, &how, sizeof how);

@@ -27,7 +27,8 @@ static bool exclude_init(eg_exclude *exclude, const char *glob)
     return true;
 }
 
-engram_status eg_excludes_init(eg_excludes *excludes, const char *const *globs, size_t count, engram_error *error)
+engram_status eg_excludes_init(eg_excludes *excludes, const char *const *globs, size_t count,
+                               engram_error *error)
 {
     *excludes = (eg_excludes){0};
     if (count == 0)

@@ -18,20 +18,24 @@ enum { PIECE_SIZE = 1 << 20 };
 
 static bool ends_run(engram_status status)
 {
-    return status == ENGRAM_IO || status == ENGRAM_NO_SPACE || status == ENGRAM_NO_MEMORY || status == ENGRAM_CANCELLED;
+    return status == ENGRAM_IO || status == ENGRAM_NO_SPACE || status == ENGRAM_NO_MEMORY ||
+           status == ENGRAM_CANCELLED;
 }
 
-static void fail_run(eg_extract_run *run, const char *path, engram_status status, const engram_error *error)
+static void fail_run(eg_extract_run *run, const char *path, engram_status status,
+                     const engram_error *error)
 {
     if (run->failed != ENGRAM_OK)
         return;
     run->failed = status;
     bool names_path = *path == 0 || strstr(error->message, path) != NULL;
-    eg_fail(&run->error, status, "%s%s%s", names_path ? "" : path, names_path ? "" : ": ", error->message);
+    eg_fail(&run->error, status, "%s%s%s", names_path ? "" : path, names_path ? "" : ": ",
+            error->message);
     run->error.os_error = error->os_error;
 }
 
-void eg_extract_settle(eg_extract_run *run, const char *path, engram_status status, const engram_error *error)
+void eg_extract_settle(eg_extract_run *run, const char *path, engram_status status,
+                       const engram_error *error)
 {
     if (status == ENGRAM_OK)
         return;
@@ -55,7 +59,8 @@ void eg_extract_issue(eg_extract_run *run, const char *path, const char *reason)
 
 bool eg_extract_stopped(eg_extract_run *run)
 {
-    static const engram_error cancelled = {ENGRAM_CANCELLED, 0, "stopped on request; what was extracted stays"};
+    static const engram_error cancelled = {ENGRAM_CANCELLED, 0,
+                                           "stopped on request; what was extracted stays"};
     bool asked = run->options->cancel != NULL && atomic_load(run->options->cancel);
     pthread_mutex_lock(&run->lock);
     if (asked)
@@ -68,7 +73,8 @@ bool eg_extract_stopped(eg_extract_run *run)
 engram_status eg_extract_refuse(engram_error *error, int os_error, const char *what)
 {
     engram_status status = eg_fail_os(error, os_error, "%s", what);
-    if (status == ENGRAM_NO_SPACE || status == ENGRAM_NO_MEMORY || os_error == EIO || os_error == EROFS)
+    if (status == ENGRAM_NO_SPACE || status == ENGRAM_NO_MEMORY || os_error == EIO ||
+        os_error == EROFS)
         return status;
     return error->status = ENGRAM_INVALID;
 }
@@ -153,8 +159,9 @@ static engram_status extract_all(eg_extract_run *run, engram_error *error)
     return run->failed;
 }
 
-engram_status eg_extract(eg_engram *engram, const eg_version *version, eg_pool *pool, const eg_extract_options *options,
-                         eg_extract_stats *stats, engram_error *error)
+engram_status eg_extract(eg_engram *engram, const eg_version *version, eg_pool *pool,
+                         const eg_extract_options *options, eg_extract_stats *stats,
+                         engram_error *error)
 {
     eg_extract_run run = {.engram = engram,
                           .root = version->root,

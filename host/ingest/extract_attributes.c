@@ -1,5 +1,5 @@
-/* Owner, mode, extended attributes, times: in this order, because a change of owner takes away setuid bits and
- * capabilities, and every change moves the times. */
+/* Owner, mode, extended attributes, times: in this order, because a change of owner takes away
+ * setuid bits and capabilities, and every change moves the times. */
 #include <errno.h>
 #include <fcntl.h>
 #include <stdio.h>
@@ -32,8 +32,9 @@ static void set_owner(const target *t)
     const eg_inode *inode = t->inode;
     if (!t->run->is_superuser)
         return;
-    int result = t->fd >= 0 ? fchown(t->fd, inode->uid, inode->gid)
-                            : fchownat(t->dir, t->name, inode->uid, inode->gid, AT_SYMLINK_NOFOLLOW);
+    int result = t->fd >= 0
+                     ? fchown(t->fd, inode->uid, inode->gid)
+                     : fchownat(t->dir, t->name, inode->uid, inode->gid, AT_SYMLINK_NOFOLLOW);
     if (result != 0)
         report(t, errno, "its owner cannot be set");
 }
@@ -43,7 +44,8 @@ static void set_mode(const target *t)
     mode_t mode = t->inode->mode & 07777;
     if (t->inode->kind == EG_KIND_SYMLINK) /* has none */
         return;
-    int result = t->fd >= 0 ? fchmod(t->fd, mode) : fchmodat(t->dir, t->name, mode, AT_SYMLINK_NOFOLLOW);
+    int result =
+        t->fd >= 0 ? fchmod(t->fd, mode) : fchmodat(t->dir, t->name, mode, AT_SYMLINK_NOFOLLOW);
     if (result != 0)
         report(t, errno, "its mode cannot be set");
 }
@@ -64,7 +66,8 @@ static engram_status set_attribute(void *context, eg_view name, eg_view value, e
     size_t size = name.size < EG_NAME_MAX ? name.size : EG_NAME_MAX;
     memcpy(text, name.data, size);
     text[size] = 0;
-    int result = t->fd >= 0 ? fsetxattr(t->fd, text, value.data, value.size, 0) : set_by_name(t, text, value);
+    int result = t->fd >= 0 ? fsetxattr(t->fd, text, value.data, value.size, 0)
+                            : set_by_name(t, text, value);
     if (result != 0) {
         int os_error = errno;
         snprintf(what, sizeof what, "its attribute %s cannot be set", text);
@@ -83,8 +86,10 @@ static void set_attributes(target *t)
 static void set_times(const target *t)
 {
     eg_time mtime = t->inode->mtime;
-    const struct timespec times[2] = {{.tv_nsec = UTIME_OMIT}, {(time_t)mtime.seconds, (long)mtime.nanoseconds}};
-    int result = t->fd >= 0 ? futimens(t->fd, times) : utimensat(t->dir, t->name, times, AT_SYMLINK_NOFOLLOW);
+    const struct timespec times[2] = {{.tv_nsec = UTIME_OMIT},
+                                      {(time_t)mtime.seconds, (long)mtime.nanoseconds}};
+    int result = t->fd >= 0 ? futimens(t->fd, times)
+                            : utimensat(t->dir, t->name, times, AT_SYMLINK_NOFOLLOW);
     if (result != 0)
         report(t, errno, "its time cannot be set");
 }
@@ -97,12 +102,14 @@ static void set_all(target *t)
     set_times(t);
 }
 
-void eg_extract_attributes(eg_extract_run *run, int fd, const char *path, uint64_t number, const eg_inode *inode)
+void eg_extract_attributes(eg_extract_run *run, int fd, const char *path, uint64_t number,
+                           const eg_inode *inode)
 {
     set_all(&(target){run, fd, -1, NULL, path, number, inode});
 }
 
-void eg_extract_attributes_at(eg_extract_run *run, int dir, const char *name, const char *path, uint64_t number, const eg_inode *inode)
+void eg_extract_attributes_at(eg_extract_run *run, int dir, const char *name, const char *path,
+                              uint64_t number, const eg_inode *inode)
 {
     set_all(&(target){run, -1, dir, name, path, number, inode});
 }

@@ -29,7 +29,8 @@ static size_t stretch(const uint8_t *bytes, size_t size, uint64_t offset, bool *
     return at;
 }
 
-static engram_status write_bytes(eg_extract_run *run, eg_file *file, uint64_t offset, const uint8_t *bytes, size_t size, engram_error *error)
+static engram_status write_bytes(eg_extract_run *run, eg_file *file, uint64_t offset,
+                                 const uint8_t *bytes, size_t size, engram_error *error)
 {
     if (!run->options->sparse)
         return size != 0 ? run->io->write(run->io, file, offset, bytes, size, error) : ENGRAM_OK;
@@ -44,7 +45,8 @@ static engram_status write_bytes(eg_extract_run *run, eg_file *file, uint64_t of
 }
 
 /* Holes at the end count towards the size. */
-static engram_status set_size(eg_extract_run *run, eg_file *file, uint64_t size, engram_error *error)
+static engram_status set_size(eg_extract_run *run, eg_file *file, uint64_t size,
+                              engram_error *error)
 {
     return run->options->sparse ? run->io->truncate(run->io, file, size, error) : ENGRAM_OK;
 }
@@ -59,21 +61,26 @@ static engram_status as_damage(engram_status status, engram_error *error)
     return error->status = ENGRAM_DAMAGED;
 }
 
-static engram_status read_chunk(eg_extract_run *run, eg_chunk_ref ref, uint8_t *bytes, size_t capacity, engram_error *error)
+static engram_status read_chunk(eg_extract_run *run, eg_chunk_ref ref, uint8_t *bytes,
+                                size_t capacity, engram_error *error)
 {
     size_t size = 0;
-    EG_TRY(as_damage(eg_store_read(eg_engram_store(run->engram), ref.id, bytes, capacity, &size, error), error));
+    EG_TRY(as_damage(
+        eg_store_read(eg_engram_store(run->engram), ref.id, bytes, capacity, &size, error), error));
     if (size != ref.size)
-        return eg_fail(error, ENGRAM_DAMAGED, "chunk %llu has %zu bytes and is referred to as %lu", (unsigned long long)ref.id,
-                       size, (unsigned long)ref.size);
+        return eg_fail(error, ENGRAM_DAMAGED, "chunk %llu has %zu bytes and is referred to as %lu",
+                       (unsigned long long)ref.id, size, (unsigned long)ref.size);
     return ENGRAM_OK;
 }
 
 /* Whether a reference is one that the file can hold, at the place where it must be. */
-static engram_status check_ref(const eg_extract_run *run, const eg_inode *inode, uint64_t expected, uint64_t offset, eg_chunk_ref ref, engram_error *error)
+static engram_status check_ref(const eg_extract_run *run, const eg_inode *inode, uint64_t expected,
+                               uint64_t offset, eg_chunk_ref ref, engram_error *error)
 {
-    if (offset != expected || ref.size > run->piece_size || offset > inode->size || ref.size > inode->size - offset)
-        return eg_fail(error, ENGRAM_DAMAGED, "its content and its size of %llu bytes do not agree", (unsigned long long)inode->size);
+    if (offset != expected || ref.size > run->piece_size || offset > inode->size ||
+        ref.size > inode->size - offset)
+        return eg_fail(error, ENGRAM_DAMAGED, "its content and its size of %llu bytes do not agree",
+                       (unsigned long long)inode->size);
     return ENGRAM_OK;
 }
 
@@ -81,8 +88,8 @@ static engram_status check_ref(const eg_extract_run *run, const eg_inode *inode,
 static engram_status check_end(const eg_inode *inode, uint64_t end, engram_error *error)
 {
     if (end != inode->size)
-        return eg_fail(error, ENGRAM_DAMAGED, "its content ends at %llu and its size is %llu", (unsigned long long)end,
-                       (unsigned long long)inode->size);
+        return eg_fail(error, ENGRAM_DAMAGED, "its content ends at %llu and its size is %llu",
+                       (unsigned long long)end, (unsigned long long)inode->size);
     return ENGRAM_OK;
 }
 
@@ -100,7 +107,8 @@ typedef struct content {
 
 static engram_status flush_piece(content *c, engram_error *error)
 {
-    engram_status status = write_bytes(c->run, c->file, c->start, c->worker->bytes, c->filled, error);
+    engram_status status =
+        write_bytes(c->run, c->file, c->start, c->worker->bytes, c->filled, error);
     c->write_failed |= status != ENGRAM_OK;
     c->start += c->filled;
     c->filled = 0;
@@ -113,12 +121,14 @@ static engram_status take_ref(void *context, uint64_t offset, eg_chunk_ref ref, 
     EG_TRY(check_ref(c->run, c->inode, c->start + c->filled, offset, ref, error));
     if (c->filled + ref.size > c->run->piece_size)
         EG_TRY(flush_piece(c, error));
-    EG_TRY(read_chunk(c->run, ref, c->worker->bytes + c->filled, c->run->piece_size - c->filled, error));
+    EG_TRY(read_chunk(c->run, ref, c->worker->bytes + c->filled, c->run->piece_size - c->filled,
+                      error));
     c->filled += ref.size;
     return ENGRAM_OK;
 }
 
-engram_status eg_extract_content(eg_extract_run *run, eg_out_worker *worker, uint64_t number, const eg_inode *inode, eg_file *file, engram_error *error)
+engram_status eg_extract_content(eg_extract_run *run, eg_out_worker *worker, uint64_t number,
+                                 const eg_inode *inode, eg_file *file, engram_error *error)
 {
     content c = {.run = run, .worker = worker, .inode = inode, .file = file};
     engram_status status = eg_fs_refs(run->root, number, 0, take_ref, &c, error);
@@ -150,11 +160,13 @@ typedef struct large {
     engram_error error;
 } large;
 
-static engram_status write_run(large *l, const chunk_run *r, eg_out_worker *worker, engram_error *error)
+static engram_status write_run(large *l, const chunk_run *r, eg_out_worker *worker,
+                               engram_error *error)
 {
     size_t filled = 0;
     for (size_t i = 0; i < r->count; i++) {
-        EG_TRY(read_chunk(l->run, l->refs[r->first + i], worker->bytes + filled, l->run->piece_size - filled, error));
+        EG_TRY(read_chunk(l->run, l->refs[r->first + i], worker->bytes + filled,
+                          l->run->piece_size - filled, error));
         filled += l->refs[r->first + i].size;
     }
     return write_bytes(l->run, l->file, r->offset, worker->bytes, filled, error);
@@ -193,11 +205,13 @@ static engram_status write_runs(large *l, engram_error *error)
     return ENGRAM_OK;
 }
 
-static engram_status collect_ref(void *context, uint64_t offset, eg_chunk_ref ref, engram_error *error)
+static engram_status collect_ref(void *context, uint64_t offset, eg_chunk_ref ref,
+                                 engram_error *error)
 {
     large *l = context;
     EG_TRY(check_ref(l->run, l->inode, l->end, offset, ref, error));
-    bool fits = l->run_count != 0 && l->runs[l->run_count - 1].size + ref.size <= l->run->piece_size;
+    bool fits =
+        l->run_count != 0 && l->runs[l->run_count - 1].size + ref.size <= l->run->piece_size;
     if (!fits && l->run_count == RUNS_AT_ONCE)
         EG_TRY(write_runs(l, error));
     if (!eg_grow((void **)&l->refs, &l->ref_capacity, l->ref_count + 1, sizeof *l->refs))
@@ -223,7 +237,8 @@ static engram_status write_large(large *l, uint64_t number, engram_error *error)
     return set_size(l->run, l->file, l->inode->size, error);
 }
 
-engram_status eg_extract_large_content(eg_extract_run *run, uint64_t number, const eg_inode *inode, eg_file *file, engram_error *error)
+engram_status eg_extract_large_content(eg_extract_run *run, uint64_t number, const eg_inode *inode,
+                                       eg_file *file, engram_error *error)
 {
     large l = {.run = run, .inode = inode, .file = file};
     engram_status status = write_large(&l, number, error);

@@ -20,7 +20,8 @@ static const char *job_name(const eg_extract_run *run, const eg_job *job)
 /* ---- several names of one inode ---- */
 
 /* True: this job is the one that makes it. Else a name for it is there already. */
-static engram_status claim(eg_extract_run *run, uint64_t number, const char *path, bool *claimed, engram_error *error)
+static engram_status claim(eg_extract_run *run, uint64_t number, const char *path, bool *claimed,
+                           engram_error *error)
 {
     *claimed = false;
     pthread_mutex_lock(&run->lock);
@@ -65,7 +66,8 @@ static int link_once(const eg_extract_run *run, const char *first, int dir, cons
     return result;
 }
 
-static engram_status make_link(eg_extract_run *run, const char *first, int dir, const char *name, engram_error *error)
+static engram_status make_link(eg_extract_run *run, const char *first, int dir, const char *name,
+                               engram_error *error)
 {
     int result = link_once(run, first, dir, name);
     if (result != 0 && errno == EEXIST) {
@@ -73,12 +75,14 @@ static engram_status make_link(eg_extract_run *run, const char *first, int dir, 
             return error->status;
         result = link_once(run, first, dir, name);
     }
-    return result == 0 ? ENGRAM_OK : eg_extract_refuse(error, errno, "the hard link cannot be made");
+    return result == 0 ? ENGRAM_OK
+                       : eg_extract_refuse(error, errno, "the hard link cannot be made");
 }
 
 /* ---- one inode ---- */
 
-static engram_status create(eg_extract_run *run, int dir, const char *name, int *fd, engram_error *error)
+static engram_status create(eg_extract_run *run, int dir, const char *name, int *fd,
+                            engram_error *error)
 {
     const int flags = O_RDWR | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC;
     *fd = openat(dir, name, flags, 0600);
@@ -90,8 +94,8 @@ static engram_status create(eg_extract_run *run, int dir, const char *name, int 
     return *fd >= 0 ? ENGRAM_OK : eg_extract_refuse(error, errno, "cannot be created");
 }
 
-static engram_status fill(eg_extract_run *run, eg_out_worker *worker, const char *path, uint64_t number,
-                          const eg_inode *inode, int fd, engram_error *error)
+static engram_status fill(eg_extract_run *run, eg_out_worker *worker, const char *path,
+                          uint64_t number, const eg_inode *inode, int fd, engram_error *error)
 {
     eg_file *file = NULL;
     engram_status status = run->io->adopt(run->io, fd, path, &file, error);
@@ -108,8 +112,8 @@ static engram_status fill(eg_extract_run *run, eg_out_worker *worker, const char
 }
 
 /* worker NULL: by all of them. */
-static engram_status make_file(eg_extract_run *run, eg_out_worker *worker, const eg_job *job, const char *path,
-                               const eg_inode *inode, engram_error *error)
+static engram_status make_file(eg_extract_run *run, eg_out_worker *worker, const eg_job *job,
+                               const char *path, const eg_inode *inode, engram_error *error)
 {
     int fd;
     EG_TRY(create(run, job->dir->fd, job_name(run, job), &fd, error));
@@ -130,16 +134,19 @@ static int make_node(const eg_inode *inode, int dir, const char *name)
     case EG_KIND_FIFO:
         return mknodat(dir, name, S_IFIFO | 0600, 0);
     default:
-        return mknodat(dir, name, (inode->kind == EG_KIND_CHAR_DEVICE ? S_IFCHR : S_IFBLK) | 0600, (dev_t)inode->device);
+        return mknodat(dir, name, (inode->kind == EG_KIND_CHAR_DEVICE ? S_IFCHR : S_IFBLK) | 0600,
+                       (dev_t)inode->device);
     }
 }
 
-static engram_status make_other(eg_extract_run *run, const eg_job *job, const char *path, const eg_inode *inode, engram_error *error)
+static engram_status make_other(eg_extract_run *run, const eg_job *job, const char *path,
+                                const eg_inode *inode, engram_error *error)
 {
     const char *name = job_name(run, job);
     int dir = job->dir->fd;
     if (inode->kind == EG_KIND_SYMLINK &&
-        (inode->target.size == 0 || inode->target.size > EG_PATH_MAX || memchr(inode->target.data, 0, inode->target.size) != NULL))
+        (inode->target.size == 0 || inode->target.size > EG_PATH_MAX ||
+         memchr(inode->target.data, 0, inode->target.size) != NULL))
         return eg_fail(error, ENGRAM_DAMAGED, "a symbolic link without a proper target");
     int result = make_node(inode, dir, name);
     if (result != 0 && errno == EEXIST) {
@@ -163,7 +170,8 @@ static void count(eg_extract_run *run, const eg_inode *inode, bool is_large)
     pthread_mutex_unlock(&run->lock);
 }
 
-static engram_status get_inode(eg_extract_run *run, eg_out_worker *worker, uint64_t number, eg_inode *inode, engram_error *error)
+static engram_status get_inode(eg_extract_run *run, eg_out_worker *worker, uint64_t number,
+                               eg_inode *inode, engram_error *error)
 {
     eg_buffer_clear(&worker->inode);
     engram_status status = eg_fs_get(run->root, number, inode, &worker->inode, error);
@@ -174,11 +182,14 @@ static engram_status get_inode(eg_extract_run *run, eg_out_worker *worker, uint6
     return status;
 }
 
-static engram_status make_inode(eg_extract_run *run, eg_out_worker *worker, eg_job *job, const char *path, engram_error *error)
+static engram_status make_inode(eg_extract_run *run, eg_out_worker *worker, eg_job *job,
+                                const char *path, engram_error *error)
 {
     eg_inode inode;
     EG_TRY(get_inode(run, worker, job->number, &inode, error));
-    bool is_large = inode.kind == EG_KIND_FILE && inode.size >= LARGE_SIZE && eg_pool_width(run->pool) > 1, shared = inode.link_count > 1;
+    bool is_large =
+             inode.kind == EG_KIND_FILE && inode.size >= LARGE_SIZE && eg_pool_width(run->pool) > 1,
+         shared = inode.link_count > 1;
     job->is_file = inode.kind == EG_KIND_FILE;
     if (shared && job->rest != EG_JOB_LARGE) {
         bool claimed;
@@ -192,8 +203,9 @@ static engram_status make_inode(eg_extract_run *run, eg_out_worker *worker, eg_j
         job->rest = EG_JOB_LARGE;
         return ENGRAM_OK;
     }
-    engram_status status = inode.kind == EG_KIND_FILE ? make_file(run, is_large ? NULL : worker, job, path, &inode, error)
-                                                      : make_other(run, job, path, &inode, error);
+    engram_status status = inode.kind == EG_KIND_FILE
+                               ? make_file(run, is_large ? NULL : worker, job, path, &inode, error)
+                               : make_other(run, job, path, &inode, error);
     if (status == ENGRAM_OK)
         count(run, &inode, is_large);
     else if (shared)
@@ -276,12 +288,14 @@ void eg_extract_flush(eg_extract_run *run)
     release_dirs(run);
 }
 
-engram_status eg_extract_add_job(eg_extract_run *run, const eg_out_dir *dir, eg_view name, uint64_t number, engram_error *error)
+engram_status eg_extract_add_job(eg_extract_run *run, const eg_out_dir *dir, eg_view name,
+                                 uint64_t number, engram_error *error)
 {
     eg_job job = {.dir = dir, .name = run->job_names.size, .number = number};
     eg_write_bytes(&run->job_names, name.data, name.size);
     eg_write_u8(&run->job_names, 0);
-    if (run->job_names.failed || !eg_grow((void **)&run->jobs, &run->job_capacity, run->job_count + 1, sizeof *run->jobs))
+    if (run->job_names.failed ||
+        !eg_grow((void **)&run->jobs, &run->job_capacity, run->job_count + 1, sizeof *run->jobs))
         return eg_fail(error, ENGRAM_NO_MEMORY, "no memory to extract");
     run->jobs[run->job_count++] = job;
     if (run->job_count >= JOBS_AT_ONCE)

@@ -1,8 +1,8 @@
-/* The walk over the stored directories: each is made when its parent is listed, listed in its turn, and remembered, so
- * that its attributes can be set when nothing more is made in it.
+/* The walk over the stored directories: each is made when its parent is listed, listed in its turn,
+ * and remembered, so that its attributes can be set when nothing more is made in it.
  *
- * An engram may be damaged or made up: a directory that is met a second time, or too deep down, is not entered, so the
- * walk ends. */
+ * An engram may be damaged or made up: a directory that is met a second time, or too deep down, is
+ * not entered, so the walk ends. */
 #include <errno.h>
 #include <fcntl.h>
 #include <stdlib.h>
@@ -49,9 +49,11 @@ static char *place_path(const eg_extract_run *run, size_t index)
     return path;
 }
 
-static engram_status add_place(eg_extract_run *run, const eg_place *place, eg_view name, size_t *index, engram_error *error)
+static engram_status add_place(eg_extract_run *run, const eg_place *place, eg_view name,
+                               size_t *index, engram_error *error)
 {
-    if (!eg_grow((void **)&run->places, &run->place_capacity, run->place_count + 1, sizeof *run->places))
+    if (!eg_grow((void **)&run->places, &run->place_capacity, run->place_count + 1,
+                 sizeof *run->places))
         return no_memory(error);
     run->places[run->place_count] = *place;
     run->places[run->place_count].name = run->place_names.size;
@@ -67,7 +69,8 @@ static engram_status add_place(eg_extract_run *run, const eg_place *place, eg_vi
 
 static engram_status add_pending(eg_extract_run *run, size_t index, engram_error *error)
 {
-    if (!eg_grow((void **)&run->pending, &run->pending_capacity, run->pending_count + 1, sizeof *run->pending))
+    if (!eg_grow((void **)&run->pending, &run->pending_capacity, run->pending_count + 1,
+                 sizeof *run->pending))
         return no_memory(error);
     run->pending[run->pending_count++] = index;
     run->places[index].whole = true;
@@ -75,7 +78,8 @@ static engram_status add_pending(eg_extract_run *run, size_t index, engram_error
 }
 
 /* Of a directory met for the first time 0. */
-static engram_status known_place(eg_extract_run *run, uint64_t number, size_t *index_plus_1, engram_error *error)
+static engram_status known_place(eg_extract_run *run, uint64_t number, size_t *index_plus_1,
+                                 engram_error *error)
 {
     const uint64_t *known = eg_number_map_at(&run->directories, number);
     if (known == NULL)
@@ -87,7 +91,8 @@ static engram_status known_place(eg_extract_run *run, uint64_t number, size_t *i
 /* ---- making directories ---- */
 
 /* Something is there under the name: a directory serves, anything else may have to go. */
-static engram_status settle_existing(eg_extract_run *run, int dir, const char *name, mode_t mode, engram_error *error)
+static engram_status settle_existing(eg_extract_run *run, int dir, const char *name, mode_t mode,
+                                     engram_error *error)
 {
     struct stat about;
     if (fstatat(dir, name, &about, AT_SYMLINK_NOFOLLOW) != 0)
@@ -95,15 +100,20 @@ static engram_status settle_existing(eg_extract_run *run, int dir, const char *n
     if (S_ISDIR(about.st_mode))
         return ENGRAM_OK;
     if (S_ISLNK(about.st_mode))
-        return eg_fail(error, ENGRAM_EXISTS, "a symbolic link is there where a directory is needed; not followed");
+        return eg_fail(error, ENGRAM_EXISTS,
+                       "a symbolic link is there where a directory is needed; not followed");
     if (!eg_extract_make_way(run, dir, name, error))
         return error->status;
-    return mkdirat(dir, name, mode) == 0 ? ENGRAM_OK : eg_extract_refuse(error, errno, "the directory cannot be made");
+    return mkdirat(dir, name, mode) == 0
+               ? ENGRAM_OK
+               : eg_extract_refuse(error, errno, "the directory cannot be made");
 }
 
-static engram_status make_on_disk(eg_extract_run *run, int dir, const char *name, bool plain, engram_error *error)
+static engram_status make_on_disk(eg_extract_run *run, int dir, const char *name, bool plain,
+                                  engram_error *error)
 {
-    mode_t mode = plain ? 0777 : 0700; /* its own mode comes last: it may forbid to make anything in it */
+    mode_t mode =
+        plain ? 0777 : 0700; /* its own mode comes last: it may forbid to make anything in it */
     if (mkdirat(dir, name, mode) == 0)
         return ENGRAM_OK;
     if (errno != EEXIST)
@@ -111,7 +121,8 @@ static engram_status make_on_disk(eg_extract_run *run, int dir, const char *name
     return settle_existing(run, dir, name, mode, error);
 }
 
-static engram_status check_directory(eg_extract_run *run, uint64_t number, uint32_t depth, bool *plain, engram_error *error)
+static engram_status check_directory(eg_extract_run *run, uint64_t number, uint32_t depth,
+                                     bool *plain, engram_error *error)
 {
     eg_inode inode;
     eg_buffer scratch = {0};
@@ -122,14 +133,16 @@ static engram_status check_directory(eg_extract_run *run, uint64_t number, uint3
     if (status != ENGRAM_OK || inode.kind != EG_KIND_DIRECTORY)
         return eg_fail(error, ENGRAM_DAMAGED, "its record is not there; run engram verify");
     if (depth > DEPTH_MAX)
-        return eg_fail(error, ENGRAM_DAMAGED, "directories are nested more than %d deep", DEPTH_MAX);
+        return eg_fail(error, ENGRAM_DAMAGED, "directories are nested more than %d deep",
+                       DEPTH_MAX);
     *plain = (inode.flags & EG_INODE_IMPLIED) != 0;
     return ENGRAM_OK;
 }
 
 /* Makes a directory in dir, which is the place `parent`. *index 0: it could not be made. */
-static engram_status make_directory(eg_extract_run *run, const eg_out_dir *dir, size_t parent, eg_view name, uint64_t number,
-                                    size_t *index, engram_error *error)
+static engram_status make_directory(eg_extract_run *run, const eg_out_dir *dir, size_t parent,
+                                    eg_view name, uint64_t number, size_t *index,
+                                    engram_error *error)
 {
     eg_place place = {.parent = parent, .number = number, .depth = run->places[parent].depth + 1};
     char text[EG_NAME_MAX + 1];
@@ -152,12 +165,14 @@ static engram_status make_directory(eg_extract_run *run, const eg_out_dir *dir, 
 /* ---- listing ---- */
 
 /* Opens the output's directory of a place; *dir stays NULL when that is an issue. */
-static engram_status open_place(eg_extract_run *run, size_t index, eg_out_dir **dir, engram_error *error)
+static engram_status open_place(eg_extract_run *run, size_t index, eg_out_dir **dir,
+                                engram_error *error)
 {
     eg_out_dir *d = eg_alloc_zero(1, sizeof *d);
     char *path = place_path(run, index);
     *dir = NULL;
-    if (d == NULL || path == NULL || !eg_grow((void **)&run->dirs, &run->dir_capacity, run->dir_count + 1, sizeof *run->dirs)) {
+    if (d == NULL || path == NULL ||
+        !eg_grow((void **)&run->dirs, &run->dir_capacity, run->dir_count + 1, sizeof *run->dirs)) {
         eg_free(d);
         eg_free(path);
         return no_memory(error);
@@ -183,7 +198,8 @@ static void leave_place(eg_extract_run *run, eg_out_dir *dir)
         eg_extract_flush(run);
 }
 
-static void settle_child(eg_extract_run *run, const eg_out_dir *dir, eg_view name, engram_status status, const engram_error *error)
+static void settle_child(eg_extract_run *run, const eg_out_dir *dir, eg_view name,
+                         engram_status status, const engram_error *error)
 {
     if (status == ENGRAM_OK)
         return;
@@ -204,8 +220,9 @@ typedef struct listing {
     engram_status status; /* of what ends the run: not the list's own */
 } listing;
 
-static engram_status take_entry(eg_extract_run *run, const eg_out_dir *dir, size_t place, eg_view name, uint64_t number,
-                                eg_inode_kind kind, engram_error *error)
+static engram_status take_entry(eg_extract_run *run, const eg_out_dir *dir, size_t place,
+                                eg_view name, uint64_t number, eg_inode_kind kind,
+                                engram_error *error)
 {
     engram_error why = {0};
     engram_status status;
@@ -220,7 +237,8 @@ static engram_status take_entry(eg_extract_run *run, const eg_out_dir *dir, size
     return index != 0 ? add_pending(run, index, error) : ENGRAM_OK;
 }
 
-static engram_status list_entry(void *context, eg_view name, uint64_t number, eg_inode_kind kind, engram_error *error)
+static engram_status list_entry(void *context, eg_view name, uint64_t number, eg_inode_kind kind,
+                                engram_error *error)
 {
     listing *l = context;
     l->status = take_entry(l->run, l->dir, l->place, name, number, kind, error);
@@ -277,7 +295,8 @@ static bool next_component(const char **at, eg_view *name)
 }
 
 /* One component of a prefix, below a place; *place moves on to it, 0 when it could not be made. */
-static engram_status step(eg_extract_run *run, eg_view name, bool is_last, size_t *place, engram_error *error)
+static engram_status step(eg_extract_run *run, eg_view name, bool is_last, size_t *place,
+                          engram_error *error)
 {
     uint64_t number;
     size_t known = 0;
@@ -320,7 +339,8 @@ static engram_status take_prefix(eg_extract_run *run, const char *prefix, engram
     while (more) {
         more = next_component(&at, &next);
         EG_TRY(step(run, name, !more, &place, error));
-        if (place == 0 || run->places[place].whole) /* a file, an issue, or part of another prefix */
+        if (place == 0 ||
+            run->places[place].whole) /* a file, an issue, or part of another prefix */
             return ENGRAM_OK;
         name = next;
     }
@@ -339,13 +359,16 @@ static engram_status check_prefixes(eg_extract_run *run, engram_error *error)
     for (size_t i = 0; i < run->options->prefix_count; i++) {
         uint64_t number;
         const char *prefix = run->options->prefixes[i];
-        EG_TRY(eg_fs_lookup(run->root, (eg_view){(const uint8_t *)prefix, strlen(prefix)}, &number, error));
+        EG_TRY(eg_fs_lookup(run->root, (eg_view){(const uint8_t *)prefix, strlen(prefix)}, &number,
+                            error));
     }
     return ENGRAM_OK;
 }
 
-/* In the spelling of eg_stored_path, shortest first, so that one that holds others comes before them. */
-static engram_status take_sorted(eg_extract_run *run, char **prefixes, size_t count, engram_error *error)
+/* In the spelling of eg_stored_path, shortest first, so that one that holds others comes before
+ * them. */
+static engram_status take_sorted(eg_extract_run *run, char **prefixes, size_t count,
+                                 engram_error *error)
 {
     for (size_t i = 0; i < count; i++) {
         eg_buffer path = {0};
@@ -396,7 +419,8 @@ engram_status eg_extract_tree(eg_extract_run *run, engram_error *error)
 
 /* ---- directories' attributes ---- */
 
-static engram_status finish_directory(eg_extract_run *run, size_t index, const char *path, engram_error *error)
+static engram_status finish_directory(eg_extract_run *run, size_t index, const char *path,
+                                      engram_error *error)
 {
     eg_inode inode;
     eg_buffer scratch = {0};
@@ -421,7 +445,8 @@ void eg_extract_finish_directories(eg_extract_run *run)
         if (run->places[i].plain)
             continue;
         char *path = place_path(run, i);
-        engram_status status = path == NULL ? no_memory(&error) : finish_directory(run, i, path, &error);
+        engram_status status =
+            path == NULL ? no_memory(&error) : finish_directory(run, i, path, &error);
         eg_extract_settle(run, path == NULL ? "" : path, status, &error);
         eg_free(path);
     }

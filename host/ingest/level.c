@@ -39,7 +39,8 @@ static int compare(const void *a, const void *b)
 
 static engram_status sort_names(eg_level *level, engram_error *error)
 {
-    if (level->text.failed || !eg_grow((void **)&level->names, &level->capacity, level->count + 1, sizeof *level->names))
+    if (level->text.failed ||
+        !eg_grow((void **)&level->names, &level->capacity, level->count + 1, sizeof *level->names))
         return eg_fail(error, ENGRAM_NO_MEMORY, "no memory for the names of a directory");
     const uint8_t *at = level->text.data;
     for (size_t i = 0; i < level->count; i++) {

@@ -12,7 +12,8 @@ static struct eg_number_slot *slot_of(const eg_number_map *map, uint64_t number)
 
 static bool grow(eg_number_map *map)
 {
-    eg_number_map bigger = {.capacity = map->capacity == 0 ? 256 : map->capacity * 2, .count = map->count};
+    eg_number_map bigger = {.capacity = map->capacity == 0 ? 256 : map->capacity * 2,
+                            .count = map->count};
     bigger.slots = eg_alloc_zero(bigger.capacity, sizeof *bigger.slots);
     if (bigger.slots == NULL)
         return false;

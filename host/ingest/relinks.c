@@ -33,13 +33,15 @@ static void drop(eg_relinks *relinks, size_t i)
     relinks->waiting[i] = relinks->waiting[--relinks->waiting_count];
 }
 
-engram_status eg_relinks_wait(eg_relinks *relinks, const char *name, const char *first, engram_error *error)
+engram_status eg_relinks_wait(eg_relinks *relinks, const char *name, const char *first,
+                              engram_error *error)
 {
     if (relinks->waiting_count == WAITING_MAX)
         drop(relinks, 0);
     struct eg_waiting waiting = {eg_strdup(name), eg_strdup(first)};
     if (waiting.name == NULL || waiting.first == NULL ||
-        !eg_grow((void **)&relinks->waiting, &relinks->waiting_capacity, relinks->waiting_count + 1, sizeof waiting)) {
+        !eg_grow((void **)&relinks->waiting, &relinks->waiting_capacity, relinks->waiting_count + 1,
+                 sizeof waiting)) {
         eg_free(waiting.name);
         eg_free(waiting.first);
         return no_memory(error);
@@ -51,7 +53,8 @@ engram_status eg_relinks_wait(eg_relinks *relinks, const char *name, const char 
 static engram_status add_due(eg_relinks *relinks, const char *name, engram_error *error)
 {
     char *copy = eg_strdup(name);
-    if (copy == NULL || !eg_grow((void **)&relinks->due, &relinks->due_capacity, relinks->due_count + 1, sizeof *relinks->due)) {
+    if (copy == NULL || !eg_grow((void **)&relinks->due, &relinks->due_capacity,
+                                 relinks->due_count + 1, sizeof *relinks->due)) {
         eg_free(copy);
         return no_memory(error);
     }

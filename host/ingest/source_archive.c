@@ -1,8 +1,8 @@
 /* The members of an archive.
  *
- * What an archive unpacks to is counted against three limits, also what is passed over. A failure of the archive as a
- * whole stays: every later call returns it again. The first header is read when it is opened, so that a file that
- * is no archive is found out there. */
+ * What an archive unpacks to is counted against three limits, also what is passed over. A failure
+ * of the archive as a whole stays: every later call returns it again. The first header is read when
+ * it is opened, so that a file that is no archive is found out there. */
 #include <locale.h>
 
 #include "base/memory.h"
@@ -30,7 +30,7 @@ typedef struct archive_source {
     bool size_known;
     uint64_t declared, delivered; /* of its content */
     uint64_t bytes, members;      /* unpacked so far */
-    engram_error error; /* of the whole archive: with a status, for good */
+    engram_error error;           /* of the whole archive: with a status, for good */
 } archive_source;
 
 /* ---- failures and limits ---- */
@@ -53,7 +53,8 @@ static engram_status fail_reading(archive_source *s, engram_error *error)
     else if (s->members == 0 && archive_format(s->reader) == 0)
         eg_fail(&s->error, ENGRAM_INVALID, "%s is not an archive: %s", s->name, reason_of(s));
     else
-        eg_fail(&s->error, ENGRAM_DAMAGED, "archive %s cannot be read further: %s", s->name, reason_of(s));
+        eg_fail(&s->error, ENGRAM_DAMAGED, "archive %s cannot be read further: %s", s->name,
+                reason_of(s));
     return repeat_failure(s, error);
 }
 
@@ -70,11 +71,15 @@ static engram_status count(archive_source *s, uint64_t bytes, engram_error *erro
     unsigned long long ratio_max = or_default(s->options.archive_ratio_max, RATIO_MAX);
     s->bytes = bytes > UINT64_MAX - s->bytes ? UINT64_MAX : s->bytes + bytes;
     if (s->bytes > bytes_max)
-        eg_fail(&s->error, ENGRAM_INVALID, "archive %s unpacks to more than the limit of %llu bytes", s->name, bytes_max);
+        eg_fail(&s->error, ENGRAM_INVALID,
+                "archive %s unpacks to more than the limit of %llu bytes", s->name, bytes_max);
     else if (s->members > members_max)
-        eg_fail(&s->error, ENGRAM_INVALID, "archive %s has more members than the limit of %llu", s->name, members_max);
+        eg_fail(&s->error, ENGRAM_INVALID, "archive %s has more members than the limit of %llu",
+                s->name, members_max);
     else if (s->bytes > RATIO_FROM && s->bytes / ratio_max > s->input.size)
-        eg_fail(&s->error, ENGRAM_INVALID, "archive %s unpacks to more than the limit of %llu times its size", s->name, ratio_max);
+        eg_fail(&s->error, ENGRAM_INVALID,
+                "archive %s unpacks to more than the limit of %llu times its size", s->name,
+                ratio_max);
     return s->error.status != ENGRAM_OK ? repeat_failure(s, error) : ENGRAM_OK;
 }
 
@@ -85,7 +90,8 @@ static void issue(archive_source *s, const char *member, const char *reason)
     eg_write_u8(&path, ':');
     eg_write_bytes(&path, member, strlen(member) + 1);
     if (s->options.issue != NULL)
-        s->options.issue(s->options.context, path.failed ? s->name : (const char *)path.data, reason);
+        s->options.issue(s->options.context, path.failed ? s->name : (const char *)path.data,
+                         reason);
     eg_buffer_fini(&path);
 }
 
@@ -148,7 +154,8 @@ static const char *make_paths(archive_source *s, const char *name, const char *l
     return reason;
 }
 
-/* A further name of a file. In cpio its content may come with it, and then it is a file like others. */
+/* A further name of a file. In cpio its content may come with it, and then it is a file like
+ * others. */
 static engram_status take_link(archive_source *s, eg_entry *entry, engram_error *error)
 {
     bool is_cpio = (archive_format(s->reader) & ARCHIVE_FORMAT_BASE_MASK) == ARCHIVE_FORMAT_CPIO;
@@ -163,7 +170,8 @@ static engram_status take_link(archive_source *s, eg_entry *entry, engram_error 
 static const char *refusal(const archive_source *s, const eg_entry *entry)
 {
     if (entry->inode.kind == 0)
-        return archive_entry_filetype(s->member) == AE_IFSOCK ? "socket, skipped" : "a kind that is not known, skipped";
+        return archive_entry_filetype(s->member) == AE_IFSOCK ? "socket, skipped"
+                                                              : "a kind that is not known, skipped";
     if (s->path.size == s->prefix.size && entry->inode.kind != EG_KIND_DIRECTORY)
         return "has no name";
     return NULL;
@@ -180,7 +188,9 @@ static void begin_content(archive_source *s)
 /* Whether the member is one that nobody wants: excluded, or the archive's "./". */
 static bool is_unwanted(const archive_source *s, bool is_directory)
 {
-    return s->path.size == 0 ? is_directory : eg_excludes_match_any(&s->excludes, (char *)s->path.data, is_directory);
+    return s->path.size == 0
+               ? is_directory
+               : eg_excludes_match_any(&s->excludes, (char *)s->path.data, is_directory);
 }
 
 /* The member at hand as an entry. *found false: it is passed over. */
@@ -197,7 +207,8 @@ static engram_status describe(archive_source *s, eg_entry *entry, bool *found, e
         return eg_fail(error, ENGRAM_NO_MEMORY, "no memory to read archive %s", s->name);
     if (reason == NULL && is_unwanted(s, kind == EG_KIND_DIRECTORY))
         return ENGRAM_OK;
-    *entry = (eg_entry){.path = eg_path_view(&s->path), .link_count = 1, .size_known = s->size_known};
+    *entry =
+        (eg_entry){.path = eg_path_view(&s->path), .link_count = 1, .size_known = s->size_known};
     if (reason == NULL)
         reason = eg_member_inode(s->member, kind, &entry->inode);
     if (reason == NULL)
@@ -219,7 +230,10 @@ static bool give_relink(archive_source *s, eg_entry *entry)
     const char *name = eg_relinks_next(&s->relinks);
     if (name == NULL)
         return false;
-    *entry = (eg_entry){.link_count = 1, .size_known = true, .inode = {.kind = EG_KIND_FILE}, .hard_link = eg_path_view(&s->path)};
+    *entry = (eg_entry){.link_count = 1,
+                        .size_known = true,
+                        .inode = {.kind = EG_KIND_FILE},
+                        .hard_link = eg_path_view(&s->path)};
     entry->path = (eg_view){(const uint8_t *)name, strlen(name)};
     return true;
 }
@@ -242,7 +256,8 @@ static engram_status archive_next(eg_source *source, eg_entry *entry, engram_err
 
 /* ---- content ---- */
 
-static engram_status archive_read_member(eg_source *source, void *bytes, size_t size, size_t *got, engram_error *error)
+static engram_status archive_read_member(eg_source *source, void *bytes, size_t size, size_t *got,
+                                         engram_error *error)
 {
     archive_source *s = (archive_source *)source;
     *got = 0;
@@ -263,7 +278,8 @@ static engram_status archive_read_member(eg_source *source, void *bytes, size_t 
     return ENGRAM_OK;
 }
 
-static engram_status archive_finish(eg_source *source, eg_inode *inode, bool *changed, bool *again, engram_error *error)
+static engram_status archive_finish(eg_source *source, eg_inode *inode, bool *changed, bool *again,
+                                    engram_error *error)
 {
     const archive_source *s = (const archive_source *)source;
     (void)inode;
@@ -294,7 +310,8 @@ static void archive_close(eg_source *source)
 
 /* ---- opening ---- */
 
-static engram_status set_up(archive_source *s, eg_io *io, const char *base, const char *path, int fd, const char *prefix, engram_error *error)
+static engram_status set_up(archive_source *s, eg_io *io, const char *base, const char *path,
+                            int fd, const char *prefix, engram_error *error)
 {
     EG_TRY(eg_excludes_init(&s->excludes, s->options.excludes, s->options.exclude_count, error));
     if (prefix != NULL && *prefix != 0)
@@ -311,8 +328,9 @@ static engram_status set_up(archive_source *s, eg_io *io, const char *base, cons
     return status == ENGRAM_NOT_FOUND ? ENGRAM_OK : status;
 }
 
-engram_status eg_source_open_archive(eg_io *io, const char *base, const char *path, int fd, const char *prefix,
-                                     const eg_source_options *options, eg_source **source, engram_error *error)
+engram_status eg_source_open_archive(eg_io *io, const char *base, const char *path, int fd,
+                                     const char *prefix, const eg_source_options *options,
+                                     eg_source **source, engram_error *error)
 {
     archive_source *s = eg_alloc_zero(1, sizeof *s);
     *source = NULL;
@@ -321,8 +339,9 @@ engram_status eg_source_open_archive(eg_io *io, const char *base, const char *pa
     s->source = (eg_source){archive_next, archive_read_member, archive_finish, archive_close};
     s->options = *options;
     s->name = eg_strdup(path);
-    engram_status status = s->name == NULL ? eg_fail(error, ENGRAM_NO_MEMORY, "no memory to read %s", path)
-                                           : set_up(s, io, base, path, fd, prefix, error);
+    engram_status status = s->name == NULL
+                               ? eg_fail(error, ENGRAM_NO_MEMORY, "no memory to read %s", path)
+                               : set_up(s, io, base, path, fd, prefix, error);
     if (status != ENGRAM_OK) {
         archive_close(&s->source);
         return status;

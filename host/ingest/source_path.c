@@ -1,10 +1,11 @@
 /* A directory tree, or one file, of a file system.
  *
- * The walk keeps one level for each directory between the top and the entry at hand: its open descriptor and its
- * sorted names. Everything is asked relative to a level's descriptor, never by full path, so a tree that is moved
- * or replaced while it is read cannot lead elsewhere. Deep trees are held in a growing array, not on the stack; of
- * the levels only the last LEVELS_OPEN hold a descriptor, the others are opened again on the way back, and are
- * passed over when they are no longer the directories they were. */
+ * The walk keeps one level for each directory between the top and the entry at hand: its open
+ * descriptor and its sorted names. Everything is asked relative to a level's descriptor, never by
+ * full path, so a tree that is moved or replaced while it is read cannot lead elsewhere. Deep trees
+ * are held in a growing array, not on the stack; of the levels only the last LEVELS_OPEN hold a
+ * descriptor, the others are opened again on the way back, and are passed over when they are no
+ * longer the directories they were. */
 #include <errno.h>
 #include <fcntl.h>
 #include <stdlib.h>
@@ -51,7 +52,8 @@ static void issue(path_source *s, const char *reason)
 }
 
 /* What concerns one name is an issue; what concerns all that follow is a failure. */
-static engram_status as_issue(path_source *s, engram_status status, const engram_error *why, engram_error *error)
+static engram_status as_issue(path_source *s, engram_status status, const engram_error *why,
+                              engram_error *error)
 {
     if (status == ENGRAM_NO_MEMORY)
         return eg_fail(error, status, "%s", why->message);
@@ -67,51 +69,6 @@ static void os_issue(path_source *s, int os_error, const char *what)
     issue(s, why.message);
 }
 
-static eg_inode_kind kind_of(mode_t mode)
-{
-    switch (mode & S_IFMT) {
-    case S_IFREG:
-        return EG_KIND_FILE;
-    case S_IFDIR:
-        return EG_KIND_DIRECTORY;
-    case S_IFLNK:
-        return EG_KIND_SYMLINK;
-    case S_IFIFO:
-        return EG_KIND_FIFO;
-    case S_IFCHR:
-        return EG_KIND_CHAR_DEVICE;
-    case S_IFBLK:
-        return EG_KIND_BLOCK_DEVICE;
-    default:
-        return 0;
-    }
-}
-
-static eg_time time_of(struct timespec t)
-{
-    return (eg_time){(int64_t)t.tv_sec, (uint32_t)t.tv_nsec};
-}
-
-static void fill_inode(const struct stat *about, eg_inode *inode)
-{
-    inode->kind = kind_of(about->st_mode);
-    inode->mode = about->st_mode & 07777;
-    inode->uid = about->st_uid;
-    inode->gid = about->st_gid;
-    inode->size = inode->kind == EG_KIND_FILE ? (uint64_t)about->st_size : 0;
-    bool is_device = inode->kind == EG_KIND_CHAR_DEVICE || inode->kind == EG_KIND_BLOCK_DEVICE;
-    inode->device = is_device ? about->st_rdev : 0;
-    inode->mtime = time_of(about->st_mtim);
-    inode->source_device = about->st_dev;
-    inode->source_inode = about->st_ino;
-    inode->source_ctime = time_of(about->st_ctim);
-}
-
-static bool is_same(const struct stat *a, const struct stat *b)
-{
-    return a->st_dev == b->st_dev && a->st_ino == b->st_ino && (a->st_mode & S_IFMT) == (b->st_mode & S_IFMT);
-}
-
 static bool same_time(struct timespec a, struct timespec b)
 {
     return a.tv_sec == b.tv_sec && a.tv_nsec == b.tv_nsec;
@@ -124,7 +81,8 @@ static eg_level *top_level(path_source *s)
     return &s->levels[s->level_count - 1];
 }
 
-static engram_status push_level(path_source *s, int fd, const struct stat *about, engram_error *error)
+static engram_status push_level(path_source *s, int fd, const struct stat *about,
+                                engram_error *error)
 {
     if (!eg_grow((void **)&s->levels, &s->level_capacity, s->level_count + 1, sizeof *s->levels)) {
         close(fd);
@@ -137,7 +95,8 @@ static engram_status push_level(path_source *s, int fd, const struct stat *about
     level->device = about->st_dev;
     level->inode = about->st_ino;
     level->path_size = s->path.size;
-    if (s->level_count > LEVELS_OPEN + 1) { /* the first stays open: the others can be found from it */
+    if (s->level_count >
+        LEVELS_OPEN + 1) { /* the first stays open: the others can be found from it */
         eg_level *old = &s->levels[s->level_count - 1 - LEVELS_OPEN];
         if (old->fd >= 0)
             close(old->fd);
@@ -166,13 +125,15 @@ static int open_directory(int parent, const char *name)
     return openat(parent, name, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC);
 }
 
-/* From the first level down to the last, by names, looking at each. -1 when one is not what it was. */
+/* From the first level down to the last, by names, looking at each. -1 when one is not what it was.
+ */
 static int descend(path_source *s)
 {
     int fd = -1;
     for (size_t i = 1; i < s->level_count; i++) {
         const eg_level *above = &s->levels[i - 1];
-        int next = open_directory(i == 1 ? above->fd : fd, (const char *)above->names[above->next - 1].data);
+        int next = open_directory(i == 1 ? above->fd : fd,
+                                  (const char *)above->names[above->next - 1].data);
         if (fd >= 0)
             close(fd);
         fd = next;
@@ -186,7 +147,8 @@ static int descend(path_source *s)
     return fd;
 }
 
-/* Leaves the last level; the one before may have to be opened again, by the way up if that leads there. */
+/* Leaves the last level; the one before may have to be opened again, by the way up if that leads
+ * there. */
 static void pop_level(path_source *s)
 {
     int up = -1;
@@ -204,7 +166,8 @@ static void pop_level(path_source *s)
     top_level(s)->fd = up;
     if (up < 0) {
         eg_path_cut(&s->path, top_level(s)->path_size);
-        issue(s, "the directory was moved or removed while it was read; the rest of it is not stored");
+        issue(s,
+              "the directory was moved or removed while it was read; the rest of it is not stored");
         top_level(s)->next = top_level(s)->count;
     }
 }
@@ -232,7 +195,7 @@ static engram_status enter(path_source *s, eg_entry *entry, bool *entered, engra
             close(fd);
         return ENGRAM_OK;
     }
-    if (!is_same(&now, &s->about)) {
+    if (!eg_stat_same(&now, &s->about)) {
         close(fd);
         issue(s, "was replaced while it was looked at");
         return ENGRAM_OK;
@@ -266,8 +229,8 @@ static bool read_target(path_source *s, eg_inode *inode)
 
 static bool is_skipped(const path_source *s)
 {
-    return s->options.skip_inode != 0 && S_ISDIR(s->about.st_mode) && s->about.st_ino == s->options.skip_inode &&
-           s->about.st_dev == s->options.skip_device;
+    return s->options.skip_inode != 0 && S_ISDIR(s->about.st_mode) &&
+           s->about.st_ino == s->options.skip_inode && s->about.st_dev == s->options.skip_device;
 }
 
 /* Whether the name at hand is one to be stored, with its attributes in s->about. */
@@ -277,13 +240,15 @@ static bool look(path_source *s)
         os_issue(s, errno, "cannot be looked at");
         return false;
     }
-    if (is_skipped(s) || (s->path.size != 0 && eg_excludes_match(&s->excludes, eg_path_text(&s->path), S_ISDIR(s->about.st_mode))))
+    if (is_skipped(s) ||
+        (s->path.size != 0 &&
+         eg_excludes_match(&s->excludes, eg_path_text(&s->path), S_ISDIR(s->about.st_mode))))
         return false;
     if (s->path.size > EG_PATH_MAX)
         issue(s, "its path is longer than 4095 bytes");
     else if (S_ISSOCK(s->about.st_mode))
         issue(s, "socket, skipped");
-    else if (kind_of(s->about.st_mode) == 0)
+    else if (eg_stat_kind(s->about.st_mode) == 0)
         issue(s, "a kind that is not known, skipped");
     else
         return true;
@@ -293,7 +258,8 @@ static bool look(path_source *s)
 static engram_status read_attributes(path_source *s, eg_entry *entry, engram_error *error)
 {
     engram_error why = {0};
-    engram_status status = eg_xattr_read(&s->xattrs, s->parent, s->name, s->about.st_dev, &s->attributes, &why);
+    engram_status status =
+        eg_xattr_read(&s->xattrs, s->parent, s->name, s->about.st_dev, &s->attributes, &why);
     EG_TRY(as_issue(s, status, &why, error));
     if (status != ENGRAM_OK) /* the others are not lost for the one that cannot be read */
         EG_TRY(eg_attributes_finish(&s->attributes, error));
@@ -302,7 +268,8 @@ static engram_status read_attributes(path_source *s, eg_entry *entry, engram_err
     return ENGRAM_OK;
 }
 
-/* The name at hand, whose path is in s->path. *found false: there is nothing to store, or it is an issue. */
+/* The name at hand, whose path is in s->path. *found false: there is nothing to store, or it is an
+ * issue. */
 static engram_status visit(path_source *s, eg_entry *entry, bool *found, engram_error *error)
 {
     bool entered = false;
@@ -312,7 +279,7 @@ static engram_status visit(path_source *s, eg_entry *entry, bool *found, engram_
     if (!look(s))
         return ENGRAM_OK;
     *entry = (eg_entry){.size_known = true};
-    fill_inode(&s->about, &entry->inode);
+    eg_stat_inode(&s->about, &entry->inode);
     entry->link_count = s->about.st_nlink < UINT32_MAX ? (uint32_t)s->about.st_nlink : UINT32_MAX;
     if (entry->inode.kind == EG_KIND_SYMLINK && !read_target(s, &entry->inode))
         return ENGRAM_OK;
@@ -371,7 +338,7 @@ static engram_status open_file(path_source *s, engram_error *error)
     engram_status status = ENGRAM_OK;
     if (fstat(fd, &now) != 0)
         status = eg_fail_os(error, errno, "cannot be looked at");
-    else if (!is_same(&now, &s->about))
+    else if (!eg_stat_same(&now, &s->about))
         status = eg_fail(error, ENGRAM_CONFLICT, "was replaced while it was looked at");
     else
         status = s->io->adopt(s->io, fd, path, &s->file, error);
@@ -384,14 +351,15 @@ static engram_status open_file(path_source *s, engram_error *error)
     return ENGRAM_OK;
 }
 
-static engram_status path_read(eg_source *source, void *bytes, size_t size, size_t *got, engram_error *error)
+static engram_status path_read(eg_source *source, void *bytes, size_t size, size_t *got,
+                               engram_error *error)
 {
     path_source *s = (path_source *)source;
     *got = 0;
     if (s->file == NULL)
         EG_TRY(open_file(s, error));
-    /* Up to the size and no further: that saves the call that only finds the end, and if the file has grown,
-     * finish sees it. Some file systems have content and tell of no size, though. */
+    /* Up to the size and no further: that saves the call that only finds the end, and if the file
+     * has grown, finish sees it. Some file systems have content and tell of no size, though. */
     uint64_t end = (uint64_t)s->about.st_size;
     if (end != 0 && size > end - s->offset)
         size = (size_t)(end - s->offset);
@@ -401,7 +369,8 @@ static engram_status path_read(eg_source *source, void *bytes, size_t size, size
     return ENGRAM_OK;
 }
 
-static engram_status path_finish(eg_source *source, eg_inode *inode, bool *changed, bool *again, engram_error *error)
+static engram_status path_finish(eg_source *source, eg_inode *inode, bool *changed, bool *again,
+                                 engram_error *error)
 {
     path_source *s = (path_source *)source;
     struct stat now;
@@ -415,7 +384,7 @@ static engram_status path_finish(eg_source *source, eg_inode *inode, bool *chang
     *again = *changed && ++s->tries < TRIES;
     s->about = now;
     s->offset = 0;
-    fill_inode(&now, inode);
+    eg_stat_inode(&now, inode);
     return ENGRAM_OK;
 }
 
@@ -439,7 +408,8 @@ static void path_close(eg_source *source)
 
 /* ---- opening ---- */
 
-/* The working directory itself, or one above it: what is in it is stored, and it is the root of what is stored. */
+/* The working directory itself, or one above it: what is in it is stored, and it is the root of
+ * what is stored. */
 static bool is_root(const char *given)
 {
     const char *at = given;
@@ -454,7 +424,8 @@ static bool is_root(const char *given)
     return false;
 }
 
-static engram_status set_up(path_source *s, const char *base, const eg_source_options *options, engram_error *error)
+static engram_status set_up(path_source *s, const char *base, const eg_source_options *options,
+                            engram_error *error)
 {
     EG_TRY(eg_excludes_init(&s->excludes, options->excludes, options->exclude_count, error));
     engram_error why = {0};
@@ -472,8 +443,9 @@ static engram_status set_up(path_source *s, const char *base, const eg_source_op
     return ENGRAM_OK;
 }
 
-engram_status eg_source_open_path(eg_io *io, const char *base, const char *path, const eg_source_options *options,
-                                  eg_source **source, engram_error *error)
+engram_status eg_source_open_path(eg_io *io, const char *base, const char *path,
+                                  const eg_source_options *options, eg_source **source,
+                                  engram_error *error)
 {
     path_source *s = eg_alloc_zero(1, sizeof *s);
     char *given = eg_strdup(path);

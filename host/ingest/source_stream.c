@@ -30,7 +30,8 @@ static engram_status stream_next(eg_source *source, eg_entry *entry, engram_erro
     return ENGRAM_OK;
 }
 
-static engram_status stream_read(eg_source *source, void *bytes, size_t size, size_t *got, engram_error *error)
+static engram_status stream_read(eg_source *source, void *bytes, size_t size, size_t *got,
+                                 engram_error *error)
 {
     stream_source *s = (stream_source *)source;
     *got = 0;
@@ -39,7 +40,8 @@ static engram_status stream_read(eg_source *source, void *bytes, size_t size, si
     return ENGRAM_OK;
 }
 
-static engram_status stream_finish(eg_source *source, eg_inode *inode, bool *changed, bool *again, engram_error *error)
+static engram_status stream_finish(eg_source *source, eg_inode *inode, bool *changed, bool *again,
+                                   engram_error *error)
 {
     (void)source, (void)inode, (void)error;
     *changed = *again = false;
@@ -66,8 +68,9 @@ static engram_status adopt_copy(stream_source *s, int fd, const char *path, engr
     return status;
 }
 
-engram_status eg_source_open_stream(eg_io *io, int fd, const char *path, const eg_source_options *options,
-                                    eg_source **source, engram_error *error)
+engram_status eg_source_open_stream(eg_io *io, int fd, const char *path,
+                                    const eg_source_options *options, eg_source **source,
+                                    engram_error *error)
 {
     (void)options;
     *source = NULL;

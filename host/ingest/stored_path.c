@@ -28,7 +28,8 @@ int eg_name_compare(eg_view a, eg_view b)
     return order != 0 ? order : (a.size > b.size) - (a.size < b.size);
 }
 
-static engram_status append_component(const char *given, eg_view name, eg_buffer *out, engram_error *error)
+static engram_status append_component(const char *given, eg_view name, eg_buffer *out,
+                                      engram_error *error)
 {
     if (name.size == 0 || (name.size == 1 && name.data[0] == '.'))
         return ENGRAM_OK;
@@ -37,10 +38,12 @@ static engram_status append_component(const char *given, eg_view name, eg_buffer
         return ENGRAM_OK;
     }
     if (name.size > EG_NAME_MAX)
-        return eg_fail(error, ENGRAM_INVALID, "'%.200s' has a name of more than %d bytes", given, EG_NAME_MAX);
+        return eg_fail(error, ENGRAM_INVALID, "'%.200s' has a name of more than %d bytes", given,
+                       EG_NAME_MAX);
     eg_path_append(out, name);
     if (out->size > EG_PATH_MAX)
-        return eg_fail(error, ENGRAM_INVALID, "'%.200s...' is longer than %d bytes", given, EG_PATH_MAX);
+        return eg_fail(error, ENGRAM_INVALID, "'%.200s...' is longer than %d bytes", given,
+                       EG_PATH_MAX);
     return ENGRAM_OK;
 }
 

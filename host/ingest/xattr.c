@@ -34,13 +34,15 @@ static bool make_path(eg_xattr_reader *reader, int dir, const char *name)
 }
 
 /* The names, or with a name its value, into out, however long. A negative *size is an errno. */
-static engram_status fetch(const char *path, const char *name, size_t first, eg_buffer *out, ssize_t *size, engram_error *error)
+static engram_status fetch(const char *path, const char *name, size_t first, eg_buffer *out,
+                           ssize_t *size, engram_error *error)
 {
     for (size_t room = first;; room *= 4) {
         eg_buffer_clear(out);
         if (eg_buffer_extend(out, room) == NULL)
             return no_memory(error);
-        *size = name != NULL ? lgetxattr(path, name, out->data, room) : llistxattr(path, (char *)out->data, room);
+        *size = name != NULL ? lgetxattr(path, name, out->data, room)
+                             : llistxattr(path, (char *)out->data, room);
         if (*size >= 0)
             return ENGRAM_OK;
         *size = -errno;
@@ -49,7 +51,8 @@ static engram_status fetch(const char *path, const char *name, size_t first, eg_
     }
 }
 
-static engram_status read_value(eg_xattr_reader *reader, const char *name, eg_attribute_list *list, engram_error *error)
+static engram_status read_value(eg_xattr_reader *reader, const char *name, eg_attribute_list *list,
+                                engram_error *error)
 {
     ssize_t size = 0;
     EG_TRY(fetch((const char *)reader->path.data, name, VALUE_FIRST, &reader->value, &size, error));
@@ -60,7 +63,8 @@ static engram_status read_value(eg_xattr_reader *reader, const char *name, eg_at
     return eg_attributes_add(list, name, reader->value.data, (size_t)size, error);
 }
 
-engram_status eg_xattr_read(eg_xattr_reader *reader, int dir, const char *name, uint64_t device, eg_attribute_list *list, engram_error *error)
+engram_status eg_xattr_read(eg_xattr_reader *reader, int dir, const char *name, uint64_t device,
+                            eg_attribute_list *list, engram_error *error)
 {
     ssize_t size = 0;
     eg_attributes_clear(list);

@@ -54,10 +54,10 @@ static engram_status read_next(replay *r, uint64_t offset, const uint64_t *salt,
     return ENGRAM_OK;
 }
 
-static engram_status visit_file(replay *r, uint64_t number, engram_error *error)
+/* From offset on, which is 0 or where the visited records of this file end. */
+static engram_status visit_file(replay *r, uint64_t number, uint64_t offset, engram_error *error)
 {
-    uint64_t offset = 0;
-    bool found = false;
+    bool found = offset != 0;
     EG_TRY(eg_window_open(&r->window, number, error));
     for (;;) {
         eg_record record;
@@ -75,12 +75,13 @@ static engram_status visit_file(replay *r, uint64_t number, engram_error *error)
     }
 }
 
-/* A first file without records does not end the log by itself. */
-static engram_status visit_files(replay *r, uint64_t first, engram_error *error)
+/* Goes on from r->end. A file without records does not end the log by itself. */
+static engram_status visit_files(replay *r, engram_error *error)
 {
-    EG_TRY(visit_file(r, first, error));
+    uint64_t first = r->end.file;
+    EG_TRY(visit_file(r, first, r->end.offset, error));
     for (uint64_t number = first + 1; r->end.file == number - 1; number++)
-        EG_TRY(visit_file(r, number, error));
+        EG_TRY(visit_file(r, number, 0, error));
     return ENGRAM_OK;
 }
 
@@ -95,6 +96,25 @@ static engram_status judge_end(replay *r, uint64_t durable, engram_error *error)
                              error);
 }
 
+/* Visits and judges. Where a writer is at work, the record that ends the log may have been half
+ * written when it was read and whole by the time a later one vouched for it: it is looked at again
+ * before it is called damage. */
+static engram_status read_to_end(replay *r, uint64_t durable, engram_error *error)
+{
+    for (;;) {
+        engram_error inner = {0};
+        EG_TRY(visit_files(r, error));
+        uint64_t sequence = r->end.sequence;
+        engram_status status = judge_end(r, durable, &inner);
+        if (status == ENGRAM_DAMAGED) {
+            EG_TRY(visit_files(r, error));
+            if (r->end.sequence != sequence)
+                continue;
+        }
+        return status == ENGRAM_OK ? status : eg_fail(error, status, "%s", inner.message);
+    }
+}
+
 engram_status eg_journal_read(eg_io *io, const char *dir, eg_journal_start start, uint64_t durable,
                               eg_journal_visit *visit, void *context, eg_journal_end *end,
                               engram_error *error)
@@ -107,9 +127,7 @@ engram_status eg_journal_read(eg_io *io, const char *dir, eg_journal_start start
                 .context = context,
                 .end = {.file = start.file, .sequence = start.sequence}};
     eg_window_init(&r.window, io, dir);
-    engram_status status = visit_files(&r, start.file, error);
-    if (status == ENGRAM_OK)
-        status = judge_end(&r, durable, error);
+    engram_status status = read_to_end(&r, durable, error);
     *end = r.end;
     eg_window_fini(&r.window);
     return status;

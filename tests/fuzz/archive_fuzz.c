@@ -1,6 +1,8 @@
-/* Any bytes as an archive: whatever comes out of it can be stored, and not more than the limits allow.
+/* Any bytes as an archive: whatever comes out of it can be stored, and not more than the limits
+ * allow.
  *
- * The first byte of the input says whether it can be sought in (a file) or not (a pipe, so short inputs only). */
+ * The first byte of the input says whether it can be sought in (a file) or not (a pipe, so short
+ * inputs only). */
 #include "fuzz/fuzz.h"
 
 #include <string.h>
@@ -32,7 +34,8 @@ static void check_entry(const eg_entry *entry)
     FUZZ_CHECK(entry->inode.mode <= 07777 && entry->inode.mtime.nanoseconds < 1000000000);
     FUZZ_CHECK((entry->inode.kind == EG_KIND_SYMLINK) == (entry->inode.target.size != 0));
     for (size_t i = 0; i < entry->attribute_count; i++)
-        FUZZ_CHECK(entry->attributes[i].name.size >= 1 && entry->attributes[i].name.size <= EG_NAME_MAX);
+        FUZZ_CHECK(entry->attributes[i].name.size >= 1 &&
+                   entry->attributes[i].name.size <= EG_NAME_MAX);
 }
 
 /* Some of the members are read, the others passed over. */
@@ -94,10 +97,12 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
         return 0;
     bool seekable = data[0] % 2 == 0 || size > PIPE_MAX;
     int fd = make_input(data + 1, size - 1, seekable);
-    eg_source_options options = {.archive_bytes_max = BYTES_MAX, .archive_members_max = MEMBERS_MAX};
+    eg_source_options options = {.archive_bytes_max = BYTES_MAX,
+                                 .archive_members_max = MEMBERS_MAX};
     eg_source *source = NULL;
     engram_error error = {0};
-    engram_status status = eg_source_open_archive(eg_io_posix(), NULL, "fuzz", fd, "in", &options, &source, &error);
+    engram_status status =
+        eg_source_open_archive(eg_io_posix(), NULL, "fuzz", fd, "in", &options, &source, &error);
     FUZZ_CHECK(status == error.status && (status == ENGRAM_OK) == (source != NULL));
     close(fd);
     if (source != NULL) {

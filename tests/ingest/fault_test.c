@@ -1,4 +1,5 @@
-/* Disks that fail in the middle of a run: the engram stays whole, and what it holds are whole files. */
+/* Disks that fail in the middle of a run: the engram stays whole, and what it holds are whole
+ * files. */
 #include <errno.h>
 #include <string.h>
 
@@ -66,7 +67,8 @@ static int expect_whole_files(fault_rig *f)
     assert_ok(eg_engram_pin(f->r.engram.engram, &version, E));
     for (int i = 0; i < FILES; i++) {
         snprintf(name, sizeof name, "dir/f%d", i);
-        if (eg_fs_lookup(version.root, (eg_view){(const uint8_t *)name, strlen(name)}, &number, NULL) != ENGRAM_OK)
+        if (eg_fs_lookup(version.root, (eg_view){(const uint8_t *)name, strlen(name)}, &number,
+                         NULL) != ENGRAM_OK)
             continue;
         rig_fill(bytes, file_size(i), (uint64_t)i + 100);
         rig_expect(&f->r.engram, name, bytes, file_size(i));
@@ -149,7 +151,10 @@ static void test_extract_on_a_full_disk(void **state)
         assert_int_equal(status, ENGRAM_NO_SPACE);
         assert_non_null(strstr(error.message, "dir/f"));
         char command[900]; /* what is there is whole */
-        snprintf(command, sizeof command, "cd '%s' && find dir -type f | while read f; do cmp -s $f ../in/$f || exit 1; done", f->r.out);
+        snprintf(
+            command, sizeof command,
+            "cd '%s' && find dir -type f | while read f; do cmp -s $f ../in/$f || exit 1; done",
+            f->r.out);
         assert_int_equal(system(command), 0);
     }
     assert_int_equal(f->r.issue_count, 0);

@@ -1,4 +1,5 @@
-/* By hand: ingest_bench INPUT ENGRAM [OUTPUT]: a directory into a new engram, the same again, and out of it. */
+/* By hand: ingest_bench INPUT ENGRAM [OUTPUT]: a directory into a new engram, the same again, and
+ * out of it. */
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -45,10 +46,12 @@ static void ingest(const char *input)
     check(eg_ingest_finish(&run, &stats, &error));
     source->close(source);
     double seconds = since(start);
-    printf("ingest: %.2f s, %llu files (%llu unchanged), %.0f files/s, %.1f MB/s, %llu chunks (%llu new), %llu bytes stored\n",
+    printf("ingest: %.2f s, %llu files (%llu unchanged), %.0f files/s, %.1f MB/s, %llu chunks "
+           "(%llu new), %llu bytes stored\n",
            seconds, (unsigned long long)stats.files, (unsigned long long)stats.files_unchanged,
-           (double)stats.files / seconds, (double)stats.bytes_in / 1e6 / seconds, (unsigned long long)stats.chunks,
-           (unsigned long long)stats.chunks_new, (unsigned long long)stats.bytes_stored);
+           (double)stats.files / seconds, (double)stats.bytes_in / 1e6 / seconds,
+           (unsigned long long)stats.chunks, (unsigned long long)stats.chunks_new,
+           (unsigned long long)stats.bytes_stored);
 }
 
 static void walk(const char *input)
@@ -74,8 +77,9 @@ static void extract(const char *output)
     check(eg_extract(engram, &version, pool, &options, &stats, &error));
     eg_version_release(&version);
     double seconds = since(start);
-    printf("extract: %.2f s, %llu files, %.0f files/s, %.1f MB/s\n", seconds, (unsigned long long)stats.files,
-           (double)stats.files / seconds, (double)stats.bytes / 1e6 / seconds);
+    printf("extract: %.2f s, %llu files, %.0f files/s, %.1f MB/s\n", seconds,
+           (unsigned long long)stats.files, (double)stats.files / seconds,
+           (double)stats.bytes / 1e6 / seconds);
 }
 
 int main(int argc, char **argv)

@@ -150,12 +150,14 @@ static void test_a_path_as_given(void **state)
     assert_ok(eg_source_open_path(r->engram.io, r->in, "./p//q/", &r->source_options, &source, E));
     assert_ok(ingest_source(r, source, &stats, E));
     rig_expect(&r->engram, "p/q/f", (const uint8_t *)"text", 4);
-    assert_ok(eg_source_open_path(r->engram.io, r->in, "p/../p/q/f", &r->source_options, &source, E));
+    assert_ok(
+        eg_source_open_path(r->engram.io, r->in, "p/../p/q/f", &r->source_options, &source, E));
     assert_ok(ingest_source(r, source, &stats, E));
     assert_int_equal(stats.files, 1);
     engram_error error = {0};
-    assert_int_equal(eg_source_open_path(r->engram.io, r->in, "not there", &r->source_options, &source, &error),
-                     ENGRAM_NOT_FOUND);
+    assert_int_equal(
+        eg_source_open_path(r->engram.io, r->in, "not there", &r->source_options, &source, &error),
+        ENGRAM_NOT_FOUND);
     assert_non_null(strstr(error.message, "not there"));
     rig_verify(&r->engram);
 }
@@ -169,7 +171,8 @@ static void test_a_pipe(void **state)
     assert_int_equal(pipe(ends), 0);
     assert_int_equal(write(ends[1], "through a pipe", 14), 14);
     close(ends[1]);
-    assert_ok(eg_source_open_stream(r->engram.io, ends[0], "from/pipe", &r->source_options, &source, E));
+    assert_ok(
+        eg_source_open_stream(r->engram.io, ends[0], "from/pipe", &r->source_options, &source, E));
     close(ends[0]);
     assert_ok(ingest_source(r, source, &stats, E));
     rig_expect(&r->engram, "from/pipe", (const uint8_t *)"through a pipe", 14);
@@ -200,7 +203,8 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test_setup_teardown(test_everything, set_up, tear_down),
-        cmocka_unit_test_setup_teardown(test_what_changed_so_lately_is_read_again, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(test_what_changed_so_lately_is_read_again, set_up,
+                                        tear_down),
         cmocka_unit_test_setup_teardown(test_changes, set_up, tear_down),
         cmocka_unit_test_setup_teardown(test_mirror_removes_directories, set_up, tear_down),
         cmocka_unit_test_setup_teardown(test_kinds_change_places, set_up, tear_down),

@@ -21,7 +21,8 @@ static void begin(made *m, int (*format)(struct archive *), int (*filter)(struct
     assert_int_equal(format(m->writer), ARCHIVE_OK);
     if (filter != NULL)
         assert_int_equal(filter(m->writer), ARCHIVE_OK);
-    assert_int_equal(archive_write_open_memory(m->writer, m->bytes, m->capacity, &m->size), ARCHIVE_OK);
+    assert_int_equal(archive_write_open_memory(m->writer, m->bytes, m->capacity, &m->size),
+                     ARCHIVE_OK);
 }
 
 static void end(made *m)
@@ -76,12 +77,16 @@ static const char *save(ingest_rig *r, made *m, size_t size)
     return path;
 }
 
-static engram_status ingest_archive(ingest_rig *r, const char *path, int fd, const char *prefix, engram_error *error)
+static engram_status ingest_archive(ingest_rig *r, const char *path, int fd, const char *prefix,
+                                    engram_error *error)
 {
     eg_source *source;
     eg_ingest_stats stats;
-    engram_status status = eg_source_open_archive(r->engram.io, NULL, path, fd, prefix, &r->source_options, &source, error);
-    return status == ENGRAM_OK ? ingest_source(r, source, &stats, error) : status;
+    engram_status status = eg_source_open_archive(r->engram.io, NULL, path, fd, prefix,
+                                                  &r->source_options, &source, error);
+    if (status == ENGRAM_OK)
+        status = ingest_source(r, source, &stats, error);
+    return status == ENGRAM_PARTIAL ? error->status : status; /* why it broke off */
 }
 
 static void expect_text(ingest_rig *r, const char *path, const char *text)
@@ -95,7 +100,8 @@ static uint64_t number_of(ingest_rig *r, const char *path, eg_inode *inode)
     eg_version version;
     uint64_t number;
     assert_ok(eg_engram_pin(r->engram.engram, &version, E));
-    assert_ok(eg_fs_lookup(version.root, (eg_view){(const uint8_t *)path, strlen(path)}, &number, E));
+    assert_ok(
+        eg_fs_lookup(version.root, (eg_view){(const uint8_t *)path, strlen(path)}, &number, E));
     eg_buffer_clear(&scratch);
     assert_ok(eg_fs_get(version.root, number, inode, &scratch, E));
     eg_version_release(&version);
@@ -180,7 +186,8 @@ static engram_status collect(void *context, eg_view name, eg_view value, engram_
 {
     char *text = context;
     (void)error;
-    sprintf(text + strlen(text), "%.*s=%.*s;", (int)name.size, (const char *)name.data, (int)value.size, (const char *)value.data);
+    sprintf(text + strlen(text), "%.*s=%.*s;", (int)name.size, (const char *)name.data,
+            (int)value.size, (const char *)value.data);
     return ENGRAM_OK;
 }
 
@@ -379,10 +386,13 @@ static void test_truncated(void **state)
         eg_version version;
         uint64_t number;
         engram_status status = ingest_archive(r, save(r, &m, size), -1, NULL, &error);
-        assert_true(status == ENGRAM_DAMAGED || status == ENGRAM_INVALID);
+        assert_int_not_equal(status, ENGRAM_OK);
+        assert_true(error.status == ENGRAM_DAMAGED || error.status == ENGRAM_INVALID);
         assert_non_null(strstr(error.message, "/archive"));
         assert_ok(eg_engram_pin(r->engram.engram, &version, E));
-        assert_int_equal(eg_fs_lookup(version.root, (eg_view){(const uint8_t *)"big", 3}, &number, NULL), ENGRAM_NOT_FOUND);
+        assert_int_equal(
+            eg_fs_lookup(version.root, (eg_view){(const uint8_t *)"big", 3}, &number, NULL),
+            ENGRAM_NOT_FOUND);
         eg_version_release(&version);
     }
     rig_verify(&r->engram);
@@ -430,8 +440,15 @@ int main(void)
 {
 #define TEST(name) cmocka_unit_test_setup_teardown(name, set_up, tear_down)
     const struct CMUnitTest tests[] = {
-        TEST(test_formats), TEST(test_odd_members), TEST(test_members_that_would_leave), TEST(test_cpio_hard_links),
-        TEST(test_excluded_members), TEST(test_bombs), TEST(test_many_members), TEST(test_truncated), TEST(test_no_archive),
+        TEST(test_formats),
+        TEST(test_odd_members),
+        TEST(test_members_that_would_leave),
+        TEST(test_cpio_hard_links),
+        TEST(test_excluded_members),
+        TEST(test_bombs),
+        TEST(test_many_members),
+        TEST(test_truncated),
+        TEST(test_no_archive),
         TEST(test_streamed),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -97,7 +97,8 @@ static void test_excludes_above(void **state)
 
 int main(void)
 {
-    const struct CMUnitTest tests[] = {cmocka_unit_test(test_stored_paths), cmocka_unit_test(test_excludes),
+    const struct CMUnitTest tests[] = {cmocka_unit_test(test_stored_paths),
+                                       cmocka_unit_test(test_excludes),
                                        cmocka_unit_test(test_excludes_above)};
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -1,4 +1,5 @@
-/* The walk over a file system: order, what is passed over and why, and files that do not keep still. */
+/* The walk over a file system: order, what is passed over and why, and files that do not keep
+ * still. */
 #include <errno.h>
 #include <fcntl.h>
 #include <string.h>
@@ -48,7 +49,8 @@ static char *walk(ingest_rig *r)
     eg_entry entry;
     size_t used = 0;
     while (next(source, &entry))
-        used += (size_t)snprintf(text + used, sizeof text - used, "%.*s\n", (int)entry.path.size, (const char *)entry.path.data);
+        used += (size_t)snprintf(text + used, sizeof text - used, "%.*s\n", (int)entry.path.size,
+                                 (const char *)entry.path.data);
     source->close(source);
     return text;
 }
@@ -57,7 +59,8 @@ static eg_source *open_at(ingest_rig *r, const char *path, eg_entry *entry)
 {
     eg_source *source = open_in(r);
     while (next(source, entry))
-        if (entry->path.size == strlen(path) && memcmp(entry->path.data, path, entry->path.size) == 0)
+        if (entry->path.size == strlen(path) &&
+            memcmp(entry->path.data, path, entry->path.size) == 0)
             return source;
     fail_msg("no entry %s", path);
     return NULL;
@@ -185,7 +188,8 @@ static void test_one_file_system(void **state)
         r->source_options.one_file_system = one;
         assert_ok(eg_source_open_path(r->engram.io, "/dev", ".", &r->source_options, &source, E));
         while (next(source, &entry)) {
-            file |= entry.path.size == strlen(name) - 5 && memcmp(entry.path.data, name + 5, entry.path.size) == 0;
+            file |= entry.path.size == strlen(name) - 5 &&
+                    memcmp(entry.path.data, name + 5, entry.path.size) == 0;
             directory |= entry.path.size == 3 && memcmp(entry.path.data, "shm", 3) == 0;
         }
         source->close(source);
@@ -236,8 +240,8 @@ static void test_few_descriptors(void **state)
     assert_int_equal(r->issue_count, 0);
 }
 
-/* d^100 (the directory a hundred levels down) is moved away with all below it, and from there d^130: the thirty
- * between are found neither from above nor from below, and all the others are. */
+/* d^100 (the directory a hundred levels down) is moved away with all below it, and from there
+ * d^130: the thirty between are found neither from above nor from below, and all the others are. */
 static void test_moved_under_the_walk(void **state)
 {
     ingest_rig *r = *state;
@@ -398,10 +402,19 @@ int main(void)
 {
 #define TEST(name) cmocka_unit_test_setup_teardown(name, set_up, tear_down)
     const struct CMUnitTest tests[] = {
-        TEST(test_order), TEST(test_names_hold_all), TEST(test_socket), TEST(test_skipped_directory), TEST(test_unreadable),
-        TEST(test_one_file_system), TEST(test_few_descriptors), TEST(test_moved_under_the_walk),
-        TEST(test_changed_while_read), TEST(test_never_still), TEST(test_changed_in_secret),
-        TEST(test_replaced_before_read), TEST(test_changing_file_is_not_stored),
+        TEST(test_order),
+        TEST(test_names_hold_all),
+        TEST(test_socket),
+        TEST(test_skipped_directory),
+        TEST(test_unreadable),
+        TEST(test_one_file_system),
+        TEST(test_few_descriptors),
+        TEST(test_moved_under_the_walk),
+        TEST(test_changed_while_read),
+        TEST(test_never_still),
+        TEST(test_changed_in_secret),
+        TEST(test_replaced_before_read),
+        TEST(test_changing_file_is_not_stored),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
