@@ -103,6 +103,8 @@ bool eg_size_parse(const char *text, uint64_t *size);
 
 /* The directory of -e, or ENGRAM_INVALID that says to name one. */
 engram_status eg_cli_dir(const eg_cli *cli, const char **dir, engram_error *error);
+/* What --memory says; 256 MiB when nothing. */
+engram_status eg_cli_memory(const eg_cli *cli, uint64_t *memory, engram_error *error);
 /* Opens into cli->engram; main.c closes what a command leaves open. */
 engram_status eg_cli_open(eg_cli *cli, bool read_only, engram_error *error);
 /* Pins the version of --at, or the newest. */

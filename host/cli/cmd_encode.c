@@ -111,7 +111,7 @@ static engram_status read_options(encoding *e, engram_error *error)
     uint64_t level = 0;
     int streams = 0;
     EG_TRY(eg_option_number(cli, "level", 1, 9, &level, error));
-    EG_TRY(eg_option_size(cli, "memory", &e->ingest.memory, error));
+    EG_TRY(eg_cli_memory(cli, &e->ingest.memory, error));
     EG_TRY(read_excludes(e, error));
     for (int i = 0; i < cli->operand_count; i++)
         streams += strcmp(cli->operands[i], "-") == 0;

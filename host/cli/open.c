@@ -19,11 +19,24 @@ engram_status eg_cli_dir(const eg_cli *cli, const char **dir, engram_error *erro
     return ENGRAM_OK;
 }
 
+engram_status eg_cli_memory(const eg_cli *cli, uint64_t *memory, engram_error *error)
+{
+    enum { LEAST = 96 << 20 };
+    *memory = 256 << 20;
+    EG_TRY(eg_option_size(cli, "memory", memory, error));
+    if (*memory < LEAST)
+        return eg_fail(error, ENGRAM_INVALID, "--memory: at least 96M are needed");
+    return ENGRAM_OK;
+}
+
 engram_status eg_cli_open(eg_cli *cli, bool read_only, engram_error *error)
 {
     const char *dir = NULL;
-    const eg_engram_options options = {.read_only = read_only};
+    uint64_t memory = 0;
     EG_TRY(eg_cli_dir(cli, &dir, error));
+    EG_TRY(eg_cli_memory(cli, &memory, error));
+    const eg_engram_options options = {
+        .read_only = read_only, .cache_size = memory / 16, .dirty_size = memory / 8};
     return eg_engram_open(eg_io_posix(), dir, &options, &cli->engram, error);
 }
 

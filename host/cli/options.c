@@ -17,7 +17,7 @@ const eg_option eg_options_global[] = {
     {"device", 0, "NAME",
      "auto, scalar, avx2, avx512, opencl or opencl:P.D; 'engram devices' lists them"},
     {"threads", 0, "N", "threads that compute (default: one for each core)"},
-    {"memory", 0, "SIZE", "bound on buffers, as 256M or 1G"},
+    {"memory", 0, "SIZE", "bound on anonymous memory, 96M or more (default: 256M)"},
     {"json", 0, NULL, "one JSON document on standard output, also after an error"},
     {"quiet", 'q', NULL, "say only what went wrong"},
     {"verbose", 'v', NULL, "say more; twice: still more"},

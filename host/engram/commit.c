@@ -16,7 +16,7 @@
 #include "base/status.h"
 #include "engram/internal.h"
 
-enum { DIRTY_SIZE_MAX = 32 << 20, COUNT_BATCH = 1024 };
+enum { DIRTY_SIZE = 32 << 20, COUNT_BATCH = 1024 };
 
 static engram_status no_memory(engram_error *error)
 {
@@ -194,7 +194,8 @@ static engram_status commit_locked(eg_engram *e, eg_buffer *ops, uint64_t *numbe
     if (number != NULL)
         *number = e->version;
     uint64_t journal_max = e->options.journal_size != 0 ? e->options.journal_size : 64 << 20;
-    if (eg_journal_size(e->journal) > journal_max || eg_root_dirty_size(e->root) > DIRTY_SIZE_MAX)
+    uint64_t dirty_max = e->options.dirty_size != 0 ? e->options.dirty_size : DIRTY_SIZE;
+    if (eg_journal_size(e->journal) > journal_max || eg_root_dirty_size(e->root) > dirty_max)
         return eg_engram_checkpoint_locked(e, error);
     return ENGRAM_OK;
 }

@@ -36,6 +36,7 @@ typedef struct eg_engram_options {
     uint64_t segment_size;    /* 0: 64 MiB */
     uint64_t journal_size;    /* bytes of journal after which commits checkpoint; 0: 64 MiB */
     uint64_t cache_size;      /* of tree nodes; 0: 16 MiB */
+    uint64_t dirty_size;      /* bytes of changed tree nodes in memory after which commits checkpoint; 0: 32 MiB */
 } eg_engram_options;
 
 typedef struct eg_recovery { /* what opening found and did */

@@ -35,7 +35,7 @@ typedef struct eg_ingest_options {
     int level;                 /* 0: the engram's */
     bool mirror;               /* remove what is stored in a directory and no longer in the source's */
     const char *label;         /* of the version at the end */
-    uint64_t memory;           /* bound on buffers; 0: 256 MiB */
+    uint64_t memory;           /* bound on anonymous memory: batches take a quarter; 0: 256 MiB */
     uint32_t batch_chunks;     /* 0: 1,024 */
     const atomic_bool *cancel; /* set: stop after the batches at hand; may be NULL */
     /* Called from inside with what is durable so far; not often. May be NULL. */

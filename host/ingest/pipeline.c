@@ -220,7 +220,9 @@ static engram_status read_content(eg_ingest *ingest, eg_source *source, reading 
             return status;
         size_t left = ingest->batch->size - r->cut;
         if (left == 0) {
-            EG_TRY(eg_ingest_check(ingest, error)); /* the end of a stream whose writer was stopped with us is no end */
+            EG_TRY(eg_ingest_check(
+                ingest,
+                error)); /* the end of a stream whose writer was stopped with us is no end */
             return close_cuts(ingest, r, error);
         }
         uint32_t size =
@@ -349,7 +351,7 @@ static engram_status create_rings(eg_ingest *ingest, engram_error *error)
         return eg_fail(error, ENGRAM_NO_MEMORY, "out of memory starting a run");
     uint64_t memory = ingest->options.memory != 0 ? ingest->options.memory : 256 << 20;
     uint64_t share =
-        memory / (2 * BATCHES); /* the other half: packed chunks, the active segment, the tree */
+        memory / (4 * BATCHES); /* the rest: packed chunks, the active segment, the tree */
     size_t least = 4 * (size_t)ingest->chunker.size_max + 2 * READ_PIECE;
     size_t capacity = share > BATCH_BYTES_MAX ? BATCH_BYTES_MAX : (size_t)share;
     if (capacity < least)

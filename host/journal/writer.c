@@ -128,6 +128,25 @@ static engram_status open_file(eg_journal *journal, uint64_t number, int flags)
     return status;
 }
 
+/* Blocks for the current file: as much as is wanted, less where the disk has not so much, never
+ * under what is needed. */
+static engram_status allocate(eg_journal *journal, uint64_t need, uint64_t *capacity)
+{
+    enum { STEP = 4 };
+    for (;; *capacity = *capacity / STEP > need ? *capacity / STEP : need) {
+        engram_error inner = {0};
+        engram_status status =
+            journal->io->allocate(journal->io, journal->file, 0, *capacity, &inner);
+        if (status == ENGRAM_OK)
+            return status;
+        if (status != ENGRAM_NO_SPACE || *capacity == need) {
+            journal->failure = inner;
+            return status;
+        }
+        EG_TRY(journal->io->truncate(journal->io, journal->file, 0, &journal->failure));
+    }
+}
+
 /* Gives the current file, in which no record is yet, room for one of size bytes, durably. */
 static engram_status reserve(eg_journal *journal, uint64_t size)
 {
@@ -136,7 +155,7 @@ static engram_status reserve(eg_journal *journal, uint64_t size)
     EG_TRY(io->size(io, journal->file, &old, &journal->failure));
     if (old > capacity)
         EG_TRY(io->truncate(io, journal->file, capacity, &journal->failure));
-    EG_TRY(io->allocate(io, journal->file, 0, capacity, &journal->failure));
+    EG_TRY(allocate(journal, size + 1, &capacity));
     EG_TRY(io->sync(io, journal->file, &journal->failure));
     journal->capacity = capacity;
     return ENGRAM_OK;

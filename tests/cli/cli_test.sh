@@ -416,7 +416,7 @@ test_interrupt() {
 test_kill() {
   mkdir in
   local i
-  for i in $(seq 40); do random_bytes $((1000000 + i)) >"in/$i"; done
+  for i in $(seq 40); do random_bytes $((3000000 + i)) >"in/$i"; done
   for i in 1 2 3 4 5; do
     "$engram" encode -q -e e in >/dev/null 2>&1 &
     sleep "0.$i"
@@ -451,9 +451,9 @@ test_disk_full() {
   unshare -m true 2>/dev/null || { say "  (left out: no mounts here)" && return; }
   mkdir in small
   local i
-  for i in $(seq 40); do random_bytes $((1000000 + i)) >"in/$i"; done
+  for i in $(seq 40); do random_bytes $((3000000 + i)) >"in/$i"; done
   unshare -m bash -c '
-    mount -t tmpfs -o size=150m none small || exit 99
+    mount -t tmpfs -o size=90m none small || exit 99
     "$1" encode -e small/e in/1 in/2 || exit 98
     "$1" encode -e small/e in; [ $? -eq 1 ] || exit 97
     "$1" verify -e small/e || exit 96
