@@ -62,7 +62,8 @@ struct eg_io {
     /* ENGRAM_OK and the size and blocks on disk, or ENGRAM_NOT_FOUND. */
     engram_status (*stat)(eg_io *io, const char *path, uint64_t *size, uint64_t *disk_size, engram_error *error);
 
-    /* Maps [offset, offset + size) read-only; offset is page-aligned. */
+    /* Maps [offset, offset + size) read-only; offset is page-aligned. A page that cannot be read later (the file was cut
+     * short, the disk failed) reads as zeros, and eg_map_guard_lost(*bytes) is true from then on: ask after use. */
     engram_status (*map)(eg_io *io, eg_file *file, uint64_t offset, size_t size, const uint8_t **bytes, engram_error *error);
     void (*unmap)(eg_io *io, const uint8_t *bytes, size_t size);
 

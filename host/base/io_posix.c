@@ -16,6 +16,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "base/map_guard.h"
 #include "base/memory.h"
 
 struct eg_file {
@@ -348,6 +349,11 @@ static engram_status posix_map(eg_io *io, eg_file *file, uint64_t offset, size_t
     if (at == MAP_FAILED)
         return eg_fail_os(error, errno, "cannot map %zu bytes of %s at %" PRIu64, size, file->name,
                           offset);
+    engram_status status = eg_map_guard_add(at, size, error);
+    if (status != ENGRAM_OK) {
+        munmap(at, size);
+        return status;
+    }
     *bytes = at;
     return ENGRAM_OK;
 }
@@ -355,6 +361,7 @@ static engram_status posix_map(eg_io *io, eg_file *file, uint64_t offset, size_t
 static void posix_unmap(eg_io *io, const uint8_t *bytes, size_t size)
 {
     (void)io;
+    eg_map_guard_remove(bytes);
     if (bytes)
         munmap((void *)(uintptr_t)bytes, size);
 }

@@ -116,8 +116,14 @@ static engram_status scan(eg_searcher *s, eg_probes *p, const eg_live *live, uin
         return no_memory(error);
     if (eg_arena_rows(s->arena) == 0)
         return ENGRAM_OK;
-    return eg_arena_top_k(s->arena, p->vectors, p->count, live->bits, EG_QUERY_CHUNK_BEST, minimum,
-                          p->hits, p->hit_counts, error);
+    EG_TRY(eg_arena_top_k(s->arena, p->vectors, p->count, live->bits, EG_QUERY_CHUNK_BEST, minimum,
+                          p->hits, p->hit_counts, error));
+    /* Zeros in the place of vectors that could not be read must not pass for an answer. */
+    for (size_t i = 0; i < s->segment_count; i++) {
+        eg_vector_span span;
+        EG_TRY(eg_store_get_vectors(eg_engram_store(s->engram), i, &span, error));
+    }
+    return ENGRAM_OK;
 }
 
 static int compare_hits(const void *a, const void *b)

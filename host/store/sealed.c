@@ -1,13 +1,13 @@
 /* Opening and reading segments.
  *
- * Nothing that the file says is used before it has been checked. Only vectors are mapped. A page
- * of a mapping that lies past the end of its file kills the process that touches it; so the
- * file's size is asked before the first use and again whenever vectors are handed out, and a file
- * that someone cut short gives an error. What remains unguarded is a file that is cut short while
- * a scan walks over vectors that were lent before. */
+ * Nothing that the file says is used before it has been checked. Only vectors are mapped, behind
+ * base/map_guard.h: a page that cannot be read gives zeros instead of ending the process, and
+ * vectors are refused from then on. Whoever scans vectors that were lent asks for them again
+ * afterwards, and drops the answer when that fails. */
 #include <inttypes.h>
 #include <string.h>
 
+#include "base/map_guard.h"
 #include "base/memory.h"
 #include "store/segment.h"
 
@@ -241,20 +241,33 @@ static engram_status check_mapped_size(eg_segment *segment, const eg_section *se
     return ENGRAM_OK;
 }
 
+static engram_status check_not_lost(const eg_segment *segment, engram_error *error)
+{
+    if (!eg_map_guard_lost(segment->mapped))
+        return ENGRAM_OK;
+    return eg_fail(
+        error, ENGRAM_IO,
+        "%s: its vectors can no longer be read: the file was cut short, or the disk failed",
+        eg_file_name(segment->file));
+}
+
 /* Under lock. What succeeded is kept, so that a failure can be tried again. */
 static engram_status map_vectors(eg_segment *segment, engram_error *error)
 {
     const eg_section *section = eg_segment_section(&segment->header, EG_SECTION_VECTORS);
-    EG_TRY(check_mapped_size(segment, section, error));
-    if (segment->mapped == NULL)
+    if (segment->mapped == NULL) {
+        EG_TRY(check_mapped_size(segment, section, error));
         EG_TRY(segment->io->map(segment->io, segment->file, section->offset, (size_t)section->size,
                                 &segment->mapped, error));
+    }
     if (!segment->vectors_checked) {
-        if (eg_crc32(0, segment->mapped, (size_t)section->size) != section->crc)
+        uint32_t crc = eg_crc32(0, segment->mapped, (size_t)section->size);
+        EG_TRY(check_not_lost(segment, error));
+        if (crc != section->crc)
             return fail_at(segment, section->offset, "the vectors fail their CRC", error);
         segment->vectors_checked = true;
     }
-    return ENGRAM_OK;
+    return check_not_lost(segment, error);
 }
 
 /* Under lock. */
@@ -286,6 +299,8 @@ static engram_status lend_vectors(eg_segment *segment, eg_vector_span *span, eng
         return ENGRAM_OK;
     }
     EG_TRY(map_vectors(segment, error));
+    EG_TRY(check_mapped_size(segment, eg_segment_section(&segment->header, EG_SECTION_VECTORS),
+                             error));
     EG_TRY(list_ids(segment, error));
     *span = (eg_vector_span){segment->mapped, segment->mapped_ids, count};
     return ENGRAM_OK;
@@ -310,6 +325,8 @@ engram_status eg_segment_get_vector(eg_segment *segment, uint32_t index, uint8_t
         const uint8_t *vectors =
             segment->columns != NULL ? segment->columns->vectors : segment->mapped;
         memcpy(vector, vectors + (size_t)index * EG_SEGMENT_VECTOR_SIZE, EG_SEGMENT_VECTOR_SIZE);
+        if (segment->columns == NULL)
+            status = check_not_lost(segment, error);
     }
     pthread_mutex_unlock(&segment->lock);
     return status;
