@@ -8,6 +8,7 @@
 #include <signal.h>
 #include <stdatomic.h>
 #include <sys/mman.h>
+#include <sys/syscall.h>
 #include <unistd.h>
 
 enum { SLOTS = 1 << 16 };
@@ -31,8 +32,9 @@ static bool replace_page(uintptr_t at)
             continue;
         atomic_store(&slots[i].lost, true);
         void *page = (void *)(at & ~(page_size - 1));
-        return mmap(page, page_size, PROT_READ, MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED, -1, 0) ==
-               page;
+        /* The system call itself: inside a signal handler nothing of the C library is called on. */
+        return syscall(SYS_mmap, page, page_size, PROT_READ,
+                       MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED, -1, 0) == (long)page;
     }
     return false;
 }
