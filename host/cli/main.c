@@ -1,4 +1,5 @@
 /* engram: the table of commands, and what happens around each of them. */
+#include <sys/resource.h>
 #include <unistd.h>
 
 #include "base/clock.h"
@@ -92,8 +93,19 @@ static engram_status close_all(eg_cli *cli, engram_status status, engram_error *
     return closing;
 }
 
+/* A large engram keeps one descriptor for each segment: take as many as the system allows. */
+static void raise_descriptor_limit(void)
+{
+    struct rlimit limit;
+    if (getrlimit(RLIMIT_NOFILE, &limit) != 0 || limit.rlim_cur == limit.rlim_max)
+        return;
+    limit.rlim_cur = limit.rlim_max;
+    setrlimit(RLIMIT_NOFILE, &limit);
+}
+
 int main(int argc, char **argv)
 {
+    raise_descriptor_limit();
     eg_cli cli = {.start_ns = eg_clock_monotonic_ns(), .document = json_object()};
     engram_error error = {0};
     eg_signals_init();
