@@ -31,6 +31,7 @@ enum { /* flags of open */
 typedef enum eg_lock_kind { EG_LOCK_SHARED, EG_LOCK_EXCLUSIVE } eg_lock_kind;
 
 struct eg_io {
+    /* Regular files only: links are not followed, pipes and devices are ENGRAM_DAMAGED. */
     engram_status (*open)(eg_io *io, const char *path, int flags, eg_file **file, engram_error *error);
     /* Wraps a descriptor opened elsewhere (a source being encoded, a file being extracted); the
      * file owns fd after success. name is for messages. */

@@ -73,7 +73,8 @@ static engram_status posix_open(eg_io *io, const char *path, int flags, eg_file 
                                 engram_error *error)
 {
     *file = NULL;
-    int os_flags = flags & EG_OPEN_WRITE ? O_RDWR : O_RDONLY;
+    /* A link, a pipe or a device in the place of a file is somebody's trick or mistake. */
+    int os_flags = (flags & EG_OPEN_WRITE ? O_RDWR : O_RDONLY) | O_NOFOLLOW | O_NONBLOCK;
     if (flags & EG_OPEN_CREATE)
         os_flags |= O_CREAT | O_EXCL;
     if (flags & EG_OPEN_MAY_CREATE)
@@ -83,7 +84,12 @@ static engram_status posix_open(eg_io *io, const char *path, int flags, eg_file 
         return fail_as(error, ENGRAM_EXISTS, EEXIST, "cannot open ", path, ": it exists already");
     if (fd < 0)
         return eg_fail_os(error, errno, "cannot open %s", path);
-    engram_status status = posix_adopt(io, fd, path, file, error);
+    struct stat about;
+    engram_status status = ENGRAM_OK;
+    if (fstat(fd, &about) != 0 || !S_ISREG(about.st_mode))
+        status = eg_fail(error, ENGRAM_DAMAGED, "%s is not a regular file", path);
+    if (status == ENGRAM_OK)
+        status = posix_adopt(io, fd, path, file, error);
     if (status != ENGRAM_OK)
         close(fd);
     return status;

@@ -143,8 +143,13 @@ static engram_status open_engram(encoding *e, engram_error *error)
     const char *dir = NULL;
     struct stat st;
     EG_TRY(eg_cli_dir(e->cli, &dir, error));
-    if (lstat(dir, &st) != 0 && errno == ENOENT) {
-        EG_TRY(eg_engram_create(eg_io_posix(), dir, &eg_engram_config_default, error));
+    if (!eg_engram_is_there(eg_io_posix(), dir)) {
+        engram_error inner = {0};
+        engram_status status =
+            eg_engram_create(eg_io_posix(), dir, &eg_engram_config_default, &inner);
+        if (status != ENGRAM_OK) /* a directory that holds something else is no engram */
+            return eg_fail(error, status == ENGRAM_INVALID ? ENGRAM_NOT_ENGRAM : status, "%s",
+                           inner.message);
         eg_output_say(e->cli, "%s: a new engram\n", dir);
         e->created = true;
     }

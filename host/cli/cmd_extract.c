@@ -1,4 +1,9 @@
 /* engram extract: from an engram back to a file system. */
+#include <limits.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+
 #include <inttypes.h>
 
 #include "cli/cli.h"
@@ -58,6 +63,22 @@ static engram_status extract(eg_cli *cli, const eg_version *version, const eg_ex
     return status;
 }
 
+/* The engram's own directory, or one below it, is no place to extract to. */
+static engram_status check_output(const char *dir, const char *output, engram_error *error)
+{
+    struct stat engram, at;
+    char path[PATH_MAX] = "";
+    if (stat(dir, &engram) != 0 || realpath(output, path) == NULL)
+        return ENGRAM_OK; /* said when it is opened, or made anew: then its parent counts */
+    for (char *slash; path[0] != 0; *slash = 0) {
+        if (stat(path, &at) == 0 && at.st_dev == engram.st_dev && at.st_ino == engram.st_ino)
+            return eg_fail(error, ENGRAM_INVALID,
+                           "extract: %s lies in the engram itself; name another directory", output);
+        slash = strrchr(path, '/');
+    }
+    return ENGRAM_OK;
+}
+
 static engram_status run(eg_cli *cli, engram_error *error)
 {
     eg_version version = {0};
@@ -73,6 +94,7 @@ static engram_status run(eg_cli *cli, engram_error *error)
         return eg_fail(error, ENGRAM_INVALID, "extract: where to? Name a directory with -o DIR");
     EG_TRY(eg_cli_open_pool(cli, error));
     EG_TRY(eg_cli_open(cli, true, error));
+    EG_TRY(check_output(eg_engram_dir(cli->engram), o.output, error));
     EG_TRY(eg_cli_pin(cli, &version, error));
     engram_status status = extract(cli, &version, &o, error);
     eg_version_release(&version);

@@ -1,4 +1,6 @@
 /* engram: the table of commands, and what happens around each of them. */
+#include <errno.h>
+#include <fcntl.h>
 #include <sys/resource.h>
 #include <unistd.h>
 
@@ -103,8 +105,19 @@ static void raise_descriptor_limit(void)
     setrlimit(RLIMIT_NOFILE, &limit);
 }
 
+/* A program started with 0, 1 or 2 closed must not get one of them for a file of the engram:
+ * messages would go into it. Each is opened in the direction in which using it still fails. */
+static void occupy_standard_descriptors(void)
+{
+    for (int fd = 0; fd <= 2; fd++)
+        if (fcntl(fd, F_GETFD) < 0 && errno == EBADF &&
+            open("/dev/null", fd == 0 ? O_WRONLY : O_RDONLY) != fd)
+            _exit(1);
+}
+
 int main(int argc, char **argv)
 {
+    occupy_standard_descriptors();
     raise_descriptor_limit();
     eg_cli cli = {.start_ns = eg_clock_monotonic_ns(), .document = json_object()};
     engram_error error = {0};

@@ -135,7 +135,7 @@ static engram_status flush(engram_status status, engram_error *error)
     return pipe_closed || error->status != ENGRAM_OK
                ? ENGRAM_IO
                : eg_fail(error, ENGRAM_IO, "standard output: cannot be written: %s",
-                         strerror(errno));
+                         errno != 0 ? strerror(errno) : "see above, or check that it is open");
 }
 
 int eg_output_finish(eg_cli *cli, engram_status status, engram_error *error)

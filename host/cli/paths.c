@@ -80,6 +80,8 @@ void eg_path_escape(eg_buffer *out, eg_view path)
 void eg_path_print(FILE *out, eg_view path)
 {
     eg_buffer text = {0};
+    if (path.size == 0)
+        return;
     if (!isatty(fileno(out))) {
         fwrite(path.data, 1, path.size, out);
         return;

@@ -37,11 +37,32 @@ static engram_status create_entry(void *context, const char *name)
     return ENGRAM_OK;
 }
 
-static engram_status has_entry(void *context, const char *name)
+typedef struct used_context {
+    eg_io *io;
+    const char *folder;
+    bool used;
+} used_context;
+
+/* An empty file is what a creation that was cut short may leave. */
+static engram_status note_used(void *context, const char *name)
 {
-    (void)name;
-    *(bool *)context = true;
-    return ENGRAM_OK;
+    used_context *c = context;
+    uint64_t size = 0, disk_size;
+    char *path = eg_path_join(c->folder, name);
+    engram_status status =
+        path == NULL ? ENGRAM_NO_MEMORY : c->io->stat(c->io, path, &size, &disk_size, NULL);
+    eg_free(path);
+    c->used |= size != 0;
+    return status;
+}
+
+bool eg_engram_is_there(eg_io *io, const char *dir)
+{
+    uint64_t size, disk_size;
+    char *path = eg_path_join(dir, "MANIFEST.json");
+    bool there = path != NULL && io->stat(io, path, &size, &disk_size, NULL) == ENGRAM_OK;
+    eg_free(path);
+    return there;
 }
 
 static engram_status make_folders(eg_io *io, const char *dir, engram_error *error)
@@ -63,14 +84,14 @@ static engram_status make_folders(eg_io *io, const char *dir, engram_error *erro
             return no_memory(error);
         inner = (engram_error){0};
         status = io->mkdir(io, path, &inner);
-        bool used = false; /* chunks or a journal without a manifest: somebody's data, not a
-                              cut-short creation */
+        /* Chunks or a journal without a manifest: somebody's data, not a creation cut short. */
+        used_context c = {.io = io, .folder = path};
         if (status == ENGRAM_EXISTS)
-            status = i < 2 ? io->list(io, path, has_entry, &used, &inner) : ENGRAM_OK;
+            status = i < 2 ? io->list(io, path, note_used, &c, &inner) : ENGRAM_OK;
         eg_free(path);
         if (status != ENGRAM_OK)
             return eg_fail(error, status, "%s", inner.message);
-        if (used)
+        if (c.used)
             return eg_fail(error, ENGRAM_INVALID,
                            "%s holds data but no MANIFEST.json: name a new directory", dir);
     }

@@ -31,6 +31,9 @@ extern const eg_engram_config eg_engram_config_default; /* cdc:16384, seed 0, le
  * holds anything else is ENGRAM_INVALID. */
 engram_status eg_engram_create(eg_io *io, const char *dir, const eg_engram_config *config, engram_error *error);
 
+/* Whether dir has a manifest. */
+bool eg_engram_is_there(eg_io *io, const char *dir);
+
 typedef struct eg_engram_options {
     bool read_only;
     uint64_t segment_size;    /* 0: 64 MiB */

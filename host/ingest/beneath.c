@@ -63,16 +63,24 @@ int eg_open_beneath(int top, const char *path)
     return fd;
 }
 
-bool eg_extract_make_way(eg_extract_run *run, int dir, const char *name, engram_error *error)
+bool eg_extract_may_replace(eg_extract_run *run, int dir, const char *name, engram_error *error)
 {
     struct stat about;
     if (fstatat(dir, name, &about, AT_SYMLINK_NOFOLLOW) == 0 && S_ISDIR(about.st_mode))
         eg_fail(error, ENGRAM_EXISTS, "a directory is there already");
     else if (!run->options->overwrite)
         eg_fail(error, ENGRAM_EXISTS, "exists already; not replaced");
-    else if (unlinkat(dir, name, 0) != 0 && errno != ENOENT)
-        eg_extract_refuse(error, errno, "what is there already cannot be removed");
     else
         return true;
+    return false;
+}
+
+bool eg_extract_make_way(eg_extract_run *run, int dir, const char *name, engram_error *error)
+{
+    if (!eg_extract_may_replace(run, dir, name, error))
+        return false;
+    if (unlinkat(dir, name, 0) == 0 || errno == ENOENT)
+        return true;
+    eg_extract_refuse(error, errno, "what is there already cannot be removed");
     return false;
 }

@@ -81,17 +81,29 @@ static engram_status make_link(eg_extract_run *run, const char *first, int dir, 
 
 /* ---- one inode ---- */
 
-static engram_status create(eg_extract_run *run, int dir, const char *name, int *fd,
+/* A file that replaces another grows under this name, and takes the other's when it is whole. */
+typedef struct eg_new_file {
+    int fd;
+    bool replaces;
+    char temporary[48];
+} eg_new_file;
+
+static engram_status create(eg_extract_run *run, const eg_job *job, eg_new_file *out,
                             engram_error *error)
 {
     const int flags = O_RDWR | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC;
-    *fd = openat(dir, name, flags, 0600);
-    if (*fd < 0 && errno == EEXIST) {
-        if (!eg_extract_make_way(run, dir, name, error))
+    const char *name = job_name(run, job);
+    out->replaces = false;
+    out->fd = openat(job->dir->fd, name, flags, 0600);
+    if (out->fd < 0 && errno == EEXIST) {
+        if (!eg_extract_may_replace(run, job->dir->fd, name, error))
             return error->status;
-        *fd = openat(dir, name, flags, 0600);
+        snprintf(out->temporary, sizeof out->temporary, ".engram-%ld-%llu", (long)getpid(),
+                 (unsigned long long)job->number);
+        out->replaces = true;
+        out->fd = openat(job->dir->fd, out->temporary, flags, 0600);
     }
-    return *fd >= 0 ? ENGRAM_OK : eg_extract_refuse(error, errno, "cannot be created");
+    return out->fd >= 0 ? ENGRAM_OK : eg_extract_refuse(error, errno, "cannot be created");
 }
 
 static engram_status fill(eg_extract_run *run, eg_out_worker *worker, const char *path,
@@ -115,11 +127,15 @@ static engram_status fill(eg_extract_run *run, eg_out_worker *worker, const char
 static engram_status make_file(eg_extract_run *run, eg_out_worker *worker, const eg_job *job,
                                const char *path, const eg_inode *inode, engram_error *error)
 {
-    int fd;
-    EG_TRY(create(run, job->dir->fd, job_name(run, job), &fd, error));
-    engram_status status = fill(run, worker, path, job->number, inode, fd, error);
+    eg_new_file new;
+    EG_TRY(create(run, job, &new, error));
+    int dir = job->dir->fd;
+    const char *final = job_name(run, job), *made = new.replaces ? new.temporary : final;
+    engram_status status = fill(run, worker, path, job->number, inode, new.fd, error);
+    if (status == ENGRAM_OK && new.replaces && renameat(dir, made, dir, final) != 0)
+        status = eg_extract_refuse(error, errno, "the file that is there cannot be replaced");
     if (status != ENGRAM_OK)
-        unlinkat(job->dir->fd, job_name(run, job), 0); /* half a file is worse than none */
+        unlinkat(dir, made, 0); /* half a file is worse than none */
     return status;
 }
 

@@ -143,8 +143,9 @@ void eg_extract_attributes_at(eg_extract_run *run, int dir, const char *name, co
 
 /* Opens a directory below top without following any link. -1 and errno. */
 int eg_open_beneath(int top, const char *path);
-/* Removes what is in the way of a name when the options say so. False: it stays, and error tells.
- */
+/* Whether what has the name already may be replaced. False: error tells why not. */
+bool eg_extract_may_replace(eg_extract_run *run, int dir, const char *name, engram_error *error);
+/* Removes what is in the way of a name when the options say so. False: it stays, and error tells. */
 bool eg_extract_make_way(eg_extract_run *run, int dir, const char *name, engram_error *error);
 
 #endif

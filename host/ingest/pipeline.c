@@ -466,8 +466,8 @@ engram_status eg_ingest_finish(eg_ingest **ingest, eg_ingest_stats *stats, engra
     stop_threads(in);
     *stats = in->durable;
     engram_status status = eg_ingest_check(in, error);
-    if (status == ENGRAM_OK)
-        status = commit_label(in, stats, error);
+    if (status == ENGRAM_OK && (stats->entries != 0 || stats->removed != 0))
+        status = commit_label(in, stats, error); /* nothing read, nothing to label */
     release(in);
     *ingest = NULL;
     return status;

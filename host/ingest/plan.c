@@ -368,7 +368,9 @@ static bool in_place(const stored *s, const eg_inode *now)
 {
     bool same_source = now->source_inode != 0 && s->source_device == now->source_device &&
                        s->source_inode == now->source_inode;
-    return s->found && s->kind == now->kind &&
+    bool names_unknown =
+        !s->committed && now->source_inode == 0; /* an archive's: links may wait in the pipeline */
+    return s->found && s->kind == now->kind && (s->kind == EG_KIND_DIRECTORY || !names_unknown) &&
            (s->kind == EG_KIND_DIRECTORY || s->link_count <= 1 || same_source);
 }
 
@@ -376,7 +378,8 @@ engram_status eg_plan_entry(eg_ingest *ingest, const eg_entry *entry, eg_plan *p
                             engram_error *error)
 {
     stored s;
-    if (entry->path.size == 0) { /* the root itself: always there, and its own attributes are not an input's */
+    if (entry->path.size ==
+        0) { /* the root itself: always there, and its own attributes are not an input's */
         *plan = (eg_plan){.number = EG_INODE_ROOT, .unchanged = true};
         return ENGRAM_OK;
     }

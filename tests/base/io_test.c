@@ -105,12 +105,15 @@ static void a_file_for_reading_is_not_written(void **state)
 static void no_memory_leaves_no_descriptor(void **state)
 {
     (void)state;
-    int fd = dup(0);
-    close(fd);
     eg_file *file = NULL;
     engram_error error = {0};
+    assert_int_equal(io->open(io, in_dir("there"), EG_OPEN_WRITE | EG_OPEN_CREATE, &file, NULL),
+                     ENGRAM_OK);
+    io->close(io, &file);
+    int fd = dup(0);
+    close(fd);
     eg_alloc_fail_at(1, false);
-    assert_int_equal(io->open(io, dir.path, EG_OPEN_READ, &file, &error), ENGRAM_NO_MEMORY);
+    assert_int_equal(io->open(io, in_dir("there"), EG_OPEN_READ, &file, &error), ENGRAM_NO_MEMORY);
     assert_null(file);
     eg_alloc_fail_at(1, false);
     assert_int_equal(io->adopt(io, 0, "stdin", &file, &error), ENGRAM_NO_MEMORY);
@@ -146,6 +149,20 @@ static void files_are_not_inherited_by_programs(void **state)
     assert_int_equal(fcntl(fd, F_GETFD) & FD_CLOEXEC, FD_CLOEXEC);
     io->close(io, &file);
     assert_int_equal(find_descriptor(in_dir("a")), -1);
+}
+
+/* A link could lead to a stranger's file, and a pipe would be waited for. */
+static void only_regular_files_are_opened(void **state)
+{
+    (void)state;
+    eg_file *file = NULL;
+    engram_error error = {0};
+    assert_int_equal(symlink("/etc/hostname", in_dir("link")), 0);
+    assert_int_not_equal(io->open(io, in_dir("link"), EG_OPEN_READ, &file, &error), ENGRAM_OK);
+    assert_int_equal(mkfifo(in_dir("pipe"), 0600), 0);
+    assert_int_equal(io->open(io, in_dir("pipe"), EG_OPEN_READ, &file, NULL), ENGRAM_DAMAGED);
+    assert_int_equal(io->open(io, dir.path, EG_OPEN_READ, &file, NULL), ENGRAM_DAMAGED);
+    assert_null(file);
 }
 
 static void what_is_written_is_read(void **state)
@@ -539,6 +556,7 @@ int main(void)
         IO_TEST(a_file_for_reading_is_not_written),
         IO_TEST(no_memory_leaves_no_descriptor),
         IO_TEST(files_are_not_inherited_by_programs),
+        IO_TEST(only_regular_files_are_opened),
         IO_TEST(what_is_written_is_read),
         IO_TEST(reading_past_the_end_is_damage),
         IO_TEST(offsets_no_file_can_have_are_refused),

@@ -489,6 +489,55 @@ test_closed_pipe() {
   says 'standard output'
 }
 
+# Messages must never go into a file of the engram that happened to get descriptor 0, 1 or 2.
+test_closed_descriptors() {
+  mkdir in
+  printf x >in/x
+  expect 0 encode -e e in
+  "$engram" encode -e e nosuch1 nosuch2 <&- 2>&- >/dev/null
+  "$engram" encode -v -e e in nosuch >&- 2>&-
+  "$engram" encode -v -e fresh in <&- >&- 2>&-
+  expect 0 verify -e e
+  expect 0 verify -e fresh
+  "$engram" encode --name stolen -e e - <&- >"$work/out" 2>"$work/err" && die "a closed standard input was stored"
+  expect 0 verify -e e
+  expect 5 cat -e e stolen
+}
+
+# A good file is not given up for one that turns out to be damaged.
+test_overwrite_keeps_what_is_good() {
+  mkdir in
+  random_bytes 300000 >in/r
+  printf 'old' >in/t
+  expect 0 encode -e e in
+  expect 0 extract -e e -o out
+  printf 'changed' >out/in/t
+  expect 3 extract -e e -o out
+  [ "$(cat out/in/t)" = changed ] || die "replaced without being asked"
+  expect 0 extract --overwrite -e e -o out
+  same out/in/t in/t
+  local segment
+  segment=(e/segments/*) && damage "${segment[0]}" 10000
+  expect 3 extract --overwrite -e e -o out
+  same out/in/r in/r
+  [ "$(find out -name '.engram-*' | wc -l)" -eq 0 ] || die "a temporary file was left behind"
+  expect 2 extract -e e -o e
+  expect 2 extract -e e -o e/segments
+}
+
+# A creation that was cut short is taken up again by the same command.
+test_killed_creation() {
+  mkdir in e e/journal e/segments e/tree e/checkpoint
+  printf x >in/x
+  : >e/LOCK
+  expect 0 encode -e e in
+  expect 0 verify -e e
+  mkdir other && : >other/file
+  expect 10 encode -e other in
+  [ ! -e other/MANIFEST.json ] || die "made an engram among strangers"
+  expect 3 encode -e unneeded nosuch
+}
+
 test_bench() {
   expect 0 bench encode bundle --device scalar,auto --json
   json '(.results | length == 4) and ([.results[] | .value, .limit, .ratio, .threads, .batch, .seconds_median] |

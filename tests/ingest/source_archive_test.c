@@ -308,6 +308,23 @@ static void test_excluded_members(void **state)
     free(m.bytes);
 }
 
+/* As tar -r makes it: f, a hard link to f, then f anew. The link keeps the old content. */
+static void test_name_given_again(void **state)
+{
+    ingest_rig *r = *state;
+    made m = {0};
+    begin(&m, archive_write_set_format_pax, NULL);
+    put_text(&m, "f", "one");
+    put_link(&m, "h", "f");
+    put_text(&m, "f", "two");
+    end(&m);
+    assert_ok(ingest_archive(r, save(r, &m, m.size), -1, NULL, E));
+    expect_text(r, "f", "two");
+    expect_text(r, "h", "one");
+    rig_verify(&r->engram);
+    free(m.bytes);
+}
+
 static void make_bomb(made *m, size_t size)
 {
     char *zeros = calloc(1, size);
@@ -445,6 +462,7 @@ int main(void)
         TEST(test_members_that_would_leave),
         TEST(test_cpio_hard_links),
         TEST(test_excluded_members),
+        TEST(test_name_given_again),
         TEST(test_bombs),
         TEST(test_many_members),
         TEST(test_truncated),
