@@ -9,7 +9,7 @@ for header in "$source"/include/engram/*.h; do
     name=engram/$(basename "$header")
     printf '#include "%s"\nint main(void) { return 0; }\n' "$name" > "$work/alone.c"
     cc -std=c17 -Wall -Wextra -Werror -I"$source/include" -fsyntax-only "$work/alone.c"
-    c++ -x c++ -Wall -Wextra -Werror -I"$source/include" -fsyntax-only "$work/alone.c"
+    clang-14 -x c++ -Wall -Wextra -Werror -I"$source/include" -fsyntax-only "$work/alone.c"
 done
 
 symbols=$(nm -D --defined-only "$library" | awk '{print $NF}' | sort)
