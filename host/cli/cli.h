@@ -18,7 +18,7 @@
 #include "base/pool.h"
 #include "base/status.h"
 #include "compute/device.h"
-#include "engram/engram.h"
+#include "engram/core.h"
 
 typedef struct eg_option {
     const char *name;  /* --name; also ENGRAM_NAME in the environment */

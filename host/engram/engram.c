@@ -1,5 +1,5 @@
 /* Creating, opening, closing, pinning. */
-#include "engram/engram.h"
+#include "engram/core.h"
 
 #include <inttypes.h>
 #include <stdio.h>

@@ -7,7 +7,7 @@
 
 #include "compute/kernels.h"
 #include "engram/apply.h"
-#include "engram/engram.h"
+#include "engram/core.h"
 #include "journal/journal.h"
 
 /* MANIFEST.json: the switch. Replaced whole, by rename. */

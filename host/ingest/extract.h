@@ -10,7 +10,7 @@
 #include <stdatomic.h>
 
 #include "base/pool.h"
-#include "engram/engram.h"
+#include "engram/core.h"
 
 typedef struct eg_extract_stats {
     uint64_t files, entries, bytes, issues;

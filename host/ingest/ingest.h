@@ -15,7 +15,7 @@
 
 #include "base/pool.h"
 #include "compute/device.h"
-#include "engram/engram.h"
+#include "engram/core.h"
 #include "ingest/source.h"
 
 typedef struct eg_ingest_stats {

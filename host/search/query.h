@@ -8,7 +8,7 @@
 #include <stdbool.h>
 
 #include "compute/device.h"
-#include "engram/engram.h"
+#include "engram/core.h"
 
 enum { EG_QUERY_CHUNK_BEST = 128, EG_QUERY_FILES_MAX = 100, EG_QUERY_UNSURE_SIZE = 2048 };
 

@@ -4,7 +4,7 @@
 
 #include "base/temp_dir.h"
 #include "base/test.h"
-#include "engram/engram.h"
+#include "engram/core.h"
 
 #define assert_ok(call)                                                                            \
     do {                                                                                           \

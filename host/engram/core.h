@@ -6,8 +6,8 @@
  * checkpoint file, then MANIFEST.json by rename: the switch; then the journal before it is released.
  *
  * Threads: commits and checkpoints serialise inside. Readers pin a version and share nothing with writers. */
-#ifndef EG_ENGRAM_ENGRAM_H
-#define EG_ENGRAM_ENGRAM_H
+#ifndef EG_ENGRAM_CORE_H
+#define EG_ENGRAM_CORE_H
 
 #include "base/io.h"
 #include "chunk/chunk.h"
