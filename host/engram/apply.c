@@ -190,6 +190,109 @@ static engram_status apply_unlink(eg_apply *a, eg_reader *in, engram_error *erro
     return remove_inode(a, number, &inode, error);
 }
 
+/* Whether directory is number or lies below it. */
+static engram_status lies_below(eg_apply *a, uint64_t directory, uint64_t number, bool *below,
+                                engram_error *error)
+{
+    enum { DEPTH_MAX = 4096 };
+    *below = false;
+    for (int depth = 0; directory != EG_INODE_ROOT; depth++) {
+        *below = directory == number || depth == DEPTH_MAX;
+        if (*below)
+            return ENGRAM_OK;
+        eg_key first = eg_key_parent(directory, 0, (eg_view){NULL, 0});
+        eg_cursor *cursor = NULL;
+        EG_TRY(eg_cursor_open_edit(a->edit, &cursor, error));
+        engram_status status = eg_cursor_seek(cursor, eg_key_view(&first), error);
+        bool found = status == ENGRAM_OK && eg_key_has(eg_cursor_key(cursor), 'P', directory) &&
+                     eg_cursor_key(cursor).size > 17;
+        uint64_t up = found ? eg_get_be64(eg_cursor_key(cursor).data + 9) : 0;
+        eg_cursor_close(&cursor);
+        if (!found)
+            return status == ENGRAM_OK || status == ENGRAM_NOT_FOUND
+                       ? unfit(error, "a directory without a name", directory)
+                       : status;
+        directory = up;
+    }
+    return ENGRAM_OK;
+}
+
+typedef struct eg_move {
+    uint64_t from, to; /* directories */
+    eg_view from_name, to_name;
+    uint64_t number;
+    uint8_t entry[9];
+} eg_move;
+
+static engram_status check_move(eg_apply *a, eg_move *m, engram_error *error)
+{
+    eg_inode inode;
+    eg_key old = eg_key_entry(m->from, m->from_name), entry = eg_key_entry(m->to, m->to_name);
+    engram_status status = eg_edit_get(a->edit, eg_key_view(&old), &a->value, error);
+    if (status == ENGRAM_NOT_FOUND || (status == ENGRAM_OK && a->value.size != sizeof m->entry))
+        return unfit(error, "no such name", m->from);
+    EG_TRY(status);
+    memcpy(m->entry, a->value.data, sizeof m->entry);
+    m->number = eg_get_u64(m->entry);
+    if (get_inode(a, m->to, &inode, error) != ENGRAM_OK || inode.kind != EG_KIND_DIRECTORY)
+        return unfit(error, "no such directory", m->to);
+    bool below = false;
+    if (m->entry[8] == EG_KIND_DIRECTORY)
+        EG_TRY(lies_below(a, m->to, m->number, &below, error));
+    if (below)
+        return unfit(error, "a directory cannot move below itself", m->number);
+    status = eg_edit_get(a->edit, eg_key_view(&entry), &a->value, error);
+    if (status == ENGRAM_OK)
+        return unfit(error, "the name is taken", m->to);
+    return status == ENGRAM_NOT_FOUND ? ENGRAM_OK : status;
+}
+
+static engram_status apply_rename(eg_apply *a, eg_reader *in, engram_error *error)
+{
+    eg_move m = {.from = eg_read_u64(in)};
+    m.from_name.size = eg_read_u16(in);
+    m.from_name.data = eg_read_bytes(in, m.from_name.size);
+    m.to = eg_read_u64(in);
+    m.to_name.size = eg_reader_left(in);
+    m.to_name.data = eg_read_bytes(in, m.to_name.size);
+    if (in->failed || !eg_name_valid(m.from_name) || !eg_name_valid(m.to_name))
+        return unfit(error, "bad name", m.from);
+    EG_TRY(check_move(a, &m, error));
+    eg_key old = eg_key_entry(m.from, m.from_name), entry = eg_key_entry(m.to, m.to_name);
+    eg_key old_parent = eg_key_parent(m.number, m.from, m.from_name);
+    eg_key parent = eg_key_parent(m.number, m.to, m.to_name);
+    EG_TRY(eg_edit_remove(a->edit, eg_key_view(&old), error));
+    EG_TRY(eg_edit_remove(a->edit, eg_key_view(&old_parent), error));
+    EG_TRY(eg_edit_put(a->edit, eg_key_view(&entry), (eg_view){m.entry, sizeof m.entry}, error));
+    return eg_edit_put(a->edit, eg_key_view(&parent), (eg_view){m.entry, 0}, error);
+}
+
+static engram_status apply_snapshot(eg_apply *a, eg_reader *in, engram_error *error)
+{
+    uint64_t version = eg_read_u64(in);
+    eg_view name = {.size = eg_reader_left(in)};
+    name.data = eg_read_bytes(in, name.size);
+    if (in->failed || !eg_name_valid(name) || version > a->version)
+        return unfit(error, "bad snapshot", 0);
+    uint8_t value[EG_SNAPSHOT_VALUE_SIZE];
+    eg_put_u64(value, version != 0 ? version : a->version);
+    eg_put_u64(value + 8, a->time_ns);
+    a->keep |= version == 0;
+    eg_key key = eg_key_snapshot(name);
+    return eg_edit_put(a->edit, eg_key_view(&key), (eg_view){value, sizeof value}, error);
+}
+
+static engram_status apply_forget(eg_apply *a, eg_reader *in, engram_error *error)
+{
+    eg_view name = {.size = eg_reader_left(in)};
+    name.data = eg_read_bytes(in, name.size);
+    if (!eg_name_valid(name))
+        return unfit(error, "bad snapshot", 0);
+    eg_key key = eg_key_snapshot(name);
+    engram_status status = eg_edit_remove(a->edit, eg_key_view(&key), error);
+    return status == ENGRAM_NOT_FOUND ? unfit(error, "no such snapshot", 0) : status;
+}
+
 static engram_status apply_put_xattr(eg_apply *a, eg_reader *in, engram_error *error)
 {
     uint64_t number = eg_read_u64(in);
@@ -220,7 +323,7 @@ static engram_status apply_label(eg_apply *a, eg_reader *in, engram_error *error
     size_t size = eg_reader_left(in);
     eg_buffer_clear(&a->label);
     eg_write_bytes(&a->label, eg_read_bytes(in, size), size);
-    a->labelled = true;
+    a->labelled = a->keep = true;
     return memory_of(&a->label, error);
 }
 
@@ -246,6 +349,13 @@ static engram_status apply_one(eg_apply *a, const eg_op *op, engram_error *error
         return remove_all(a, 'X', eg_read_u64(&in), error);
     case EG_OP_LABEL:
         return apply_label(a, &in, error);
+    case EG_OP_RENAME:
+        return apply_rename(a, &in, error);
+    case EG_OP_SNAPSHOT:
+        return apply_snapshot(a, &in, error);
+    case EG_OP_FORGET:
+        return apply_forget(a, &in, error);
+    case EG_OP_CHUNK:
     case EG_OP_WRITE_CHUNK: /* the store has the chunk; recovery checks it against the record */
     case EG_OP_SEGMENT:     /* read before the store is opened */
     case EG_OP_BARRIER:

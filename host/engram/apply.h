@@ -21,11 +21,13 @@ typedef struct eg_apply {
     eg_ids live, dead;      /* chunks that gained their first, lost their last holder; an id may be in both */
     eg_buffer label;        /* the label, when labelled */
     bool labelled;
+    bool keep;              /* labelled, or named by a snapshot: to be retained for ever */
     bool has_root_hash;
     uint8_t root_hash[32];  /* of the last update-root */
     eg_buffer value, scratch; /* of the functions inside */
 } eg_apply;
 
+/* version and time_ns may be moved on between runs: a commit group is one edit with several versions. */
 engram_status eg_apply_init(eg_apply *apply, eg_edit *edit, uint64_t version, uint64_t time_ns, engram_error *error);
 engram_status eg_apply_run(eg_apply *apply, eg_view operations, engram_error *error);
 /* Writes the totals. */

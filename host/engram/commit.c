@@ -1,14 +1,21 @@
-/* Commits and checkpoints.
+/* Commits: what the group engine (journal/group.h) calls for an engram.
  *
- * A commit: 1. apply the operations to an edit (this validates them) and count the root bundle; 2.
- * sync the chunks; 3. append the record, with the root's hash, and sync it: committed; 4. publish
- * the edit. A failure in 1 leaves no trace; one in 2 or 3 is final for the writer, since nobody
- * knows what the disk kept.
+ * take, for each transaction in the order of arrival: 1. what it read and wrote is held against the
+ * tree as assigned so far, the edit of the group at hand; 2. its waiting chunks are appended to the
+ * store, not synced, and its references get their ids; 3. its operations are applied to the edit.
+ * A transaction that fails in 1 is refused; one that fails in 2 or 3 too, and the edit is made anew
+ * from the transactions before it, since half of its operations may be in it.
  *
- * A checkpoint: 1. flush the trees of the labelled versions, the catalog and the newest version;
- * sync them;
- * 2. let the journal start a new file; 3. write the checkpoint file; 4. replace MANIFEST.json: from
- * here a restart begins at the new place; 5. remove what only the old one needed. */
+ * write: the group's records go to the journal: the first begins with the extents of segments that
+ * were synced meanwhile, the last ends with the root's hash. A transaction names chunks of three
+ * kinds: those in its own record; those that are durable in their segment; those that a record
+ * before it carries. Chunks that large transactions and device batches append are of the second
+ * kind once they are synced, which their own commit does before it comes here. If deduplication
+ * found a younger one, that is not synced yet and that no record carries, the store is synced first.
+ *
+ * sync, then publish: the newest group that is durable becomes the newest version. The next group
+ * is taken and written meanwhile, against what is assigned, not against what is published. A
+ * failed write or sync is final: what follows was built on what may not be on disk. */
 #include <xxhash.h>
 
 #include "base/clock.h"
@@ -16,328 +23,479 @@
 #include "base/status.h"
 #include "engram/internal.h"
 
-enum { DIRTY_SIZE = 32 << 20, COUNT_BATCH = 1024 };
+enum { GROUP_OPS = 1024, GROUP_DELAY_US = 5000, COUNT_BATCH = 256, ROOM_FOR_ROOT = 64 };
+
+typedef struct accepted {
+    eg_commit *commit;
+    size_t offset, size; /* its operations in lines */
+    uint64_t time_ns;
+} accepted;
+
+typedef struct eg_taking {
+    eg_edit *edit; /* NULL: the group is empty */
+    eg_apply apply;
+    accepted *list;
+    size_t count, capacity;
+    eg_buffer lines, first, scratch;
+    uint64_t version; /* of the last accepted */
+    uint64_t found_max;
+    bool in_store;
+} eg_taking;
 
 static engram_status no_memory(engram_error *error)
 {
     return eg_fail(error, ENGRAM_NO_MEMORY, "out of memory committing");
 }
 
-static eg_segment_state *find_segment(eg_engram *e, uint64_t id)
-{
-    for (size_t i = e->segment_count; i > 0; i--)
-        if (e->segments[i - 1].id == id)
-            return &e->segments[i - 1];
-    return NULL;
-}
+/* ---- the root ---- */
 
-static engram_status note_segment(eg_engram *e, eg_reader in, engram_error *error)
+static engram_status count_list(eg_engram *e, engram_bundle *bundle, const eg_ids *list,
+                                size_t from, size_t to, int sign, engram_error *error)
 {
-    eg_segment_state state = {.id = eg_read_u64(&in)};
-    state.chunk_count = eg_read_u64(&in);
-    state.payload_size = eg_read_u64(&in);
-    state.level = eg_read_u8(&in);
-    uint64_t last = e->segment_count != 0 ? e->segments[e->segment_count - 1].id : 0;
-    eg_segment_state *known = find_segment(e, state.id);
-    if (in.failed || (known == NULL && state.id <= last))
-        return eg_fail(error, ENGRAM_INVALID, "malformed segment operation");
-    if (known != NULL) {
-        *known = state;
-        return ENGRAM_OK;
+    _Alignas(64) uint8_t vectors[COUNT_BATCH * ENGRAM_BLOCKS];
+    while (from < to) {
+        size_t n = 0;
+        for (; n < COUNT_BATCH && from + n < to; n++)
+            EG_TRY(eg_store_get_vector(e->store, list->ids[from + n], vectors + n * ENGRAM_BLOCKS,
+                                       error));
+        e->kernels.bundle(bundle->counters, vectors, n, sign);
+        bundle->count += (uint64_t)((int64_t)n * sign);
+        from += n;
     }
-    if (!eg_grow((void **)&e->segments, &e->segment_capacity, e->segment_count + 1,
-                 sizeof *e->segments))
-        return no_memory(error);
-    e->segments[e->segment_count++] = state;
     return ENGRAM_OK;
 }
 
-engram_status eg_engram_note_segments(eg_engram *engram, eg_view operations, engram_error *error)
+engram_status eg_count_root(eg_engram *engram, engram_bundle *bundle, const eg_ids *live,
+                            size_t live_from, const eg_ids *dead, size_t dead_from,
+                            engram_error *error)
 {
-    eg_reader in = eg_reader_make(operations.data, operations.size);
-    eg_op op;
-    while (eg_op_next(&in, &op)) {
-        if (op.tag == EG_OP_SEGMENT)
-            EG_TRY(note_segment(engram, eg_reader_make(op.body.data, op.body.size), error));
-        if (op.tag == EG_OP_WRITE_CHUNK && eg_get_u64(op.body.data) >= engram->chunk_next)
-            engram->chunk_next = eg_get_u64(op.body.data) + 1;
-    }
-    return in.failed ? eg_fail(error, ENGRAM_INVALID, "malformed operation in a transaction")
-                     : ENGRAM_OK;
+    uint8_t vector[ENGRAM_BLOCKS];
+    /* Every vector is looked at before the first is counted. */
+    for (size_t i = live_from; i < live->count; i++)
+        EG_TRY(eg_store_get_vector(engram->store, live->ids[i], vector, error));
+    for (size_t i = dead_from; i < dead->count; i++)
+        EG_TRY(eg_store_get_vector(engram->store, dead->ids[i], vector, error));
+    EG_TRY(count_list(engram, bundle, live, live_from, live->count, 1, error));
+    return count_list(engram, bundle, dead, dead_from, dead->count, -1, error);
 }
 
-static engram_status count_list(eg_engram *e, const eg_ids *list, int sign, engram_error *error)
-{
-    uint8_t *vectors = eg_alloc_aligned(64, (size_t)COUNT_BATCH * ENGRAM_BLOCKS);
-    engram_status status = vectors == NULL ? no_memory(error) : ENGRAM_OK;
-    for (size_t i = 0; i < list->count && status == ENGRAM_OK;) {
-        size_t n = 0;
-        for (; n < COUNT_BATCH && i + n < list->count && status == ENGRAM_OK; n++)
-            status =
-                eg_store_get_vector(e->store, list->ids[i + n], vectors + n * ENGRAM_BLOCKS, error);
-        if (status == ENGRAM_OK) {
-            pthread_mutex_lock(&e->publish_lock);
-            e->kernels.bundle(e->bundle->counters, vectors, n, sign);
-            e->bundle->count += (uint64_t)((int64_t)n * sign);
-            pthread_mutex_unlock(&e->publish_lock);
-        }
-        i += n;
-    }
-    eg_free(vectors);
-    return status;
-}
-
-engram_status eg_engram_count_root(eg_engram *engram, const eg_ids *live, const eg_ids *dead,
-                                   engram_error *error)
-{
-    EG_TRY(count_list(engram, live, 1, error));
-    return count_list(engram, dead, -1, error);
-}
-
-void eg_engram_hash_root(const eg_engram *engram, uint8_t hash[32])
+void eg_hash_root(const engram_bundle *bundle, uint8_t hash[32])
 {
     XXH128_canonical_t canonical;
-    XXH128_canonicalFromHash(
-        &canonical, XXH3_128bits(engram->bundle->counters, sizeof engram->bundle->counters));
+    XXH128_canonicalFromHash(&canonical,
+                             XXH3_128bits(bundle->counters, sizeof bundle->counters));
     memset(hash, 0, 32);
     memcpy(hash, canonical.digest, sizeof canonical.digest);
 }
 
-static engram_status retain(eg_engram *e, eg_root *root, eg_apply *apply, engram_error *error)
+engram_status eg_engram_pin_counted(eg_engram *e, eg_version *version, engram_bundle *bundle,
+                                    engram_error *error)
 {
-    if (!eg_grow((void **)&e->retained, &e->retained_capacity, e->retained_count + 1,
-                 sizeof *e->retained))
-        return no_memory(error);
-    char *label = eg_memdup(apply->label.data, apply->label.size);
-    if (label == NULL)
-        return no_memory(error);
-    e->retained[e->retained_count++] = (eg_retained){
-        apply->version, apply->time_ns, eg_root_retain(root), label, apply->label.size};
-    return ENGRAM_OK;
-}
-
-engram_status eg_engram_publish(eg_engram *engram, eg_edit **edit, eg_apply *apply,
-                                engram_error *error)
-{
-    eg_root *root = NULL;
-    EG_TRY(eg_edit_finish(edit, &root, error));
-    pthread_mutex_lock(&engram->publish_lock);
-    engram_status status = apply->labelled ? retain(engram, root, apply, error) : ENGRAM_OK;
-    eg_root *old = engram->root;
-    engram->root = root;
-    engram->version = apply->version;
-    engram->time_ns = apply->time_ns;
-    pthread_mutex_unlock(&engram->publish_lock);
-    eg_root_release(old);
-    if (apply->totals.next_inode >
-        atomic_load(&engram->inode_next)) /* replay; a commit has drawn from it already */
-        atomic_store(&engram->inode_next, apply->totals.next_inode);
+    engram_status status = ENGRAM_OK;
+    pthread_mutex_lock(&e->pending_lock);
+    pthread_mutex_lock(&e->bundle_lock);
+    *bundle = *e->bundle;
+    if (e->taking != NULL && e->taking->edit != NULL)
+        status = eg_count_root(e, bundle, &e->taking->apply.dead, 0, &e->taking->apply.live, 0,
+                               error);
+    for (eg_pending *p = e->pending; p != NULL && status == ENGRAM_OK; p = p->next)
+        status = eg_count_root(e, bundle, &p->dead, 0, &p->live, 0, error);
+    pthread_mutex_unlock(&e->bundle_lock);
+    if (status == ENGRAM_OK)
+        status = eg_engram_pin(e, version, error);
+    pthread_mutex_unlock(&e->pending_lock);
     return status;
 }
 
-/* Steps 2 and 3. */
-static engram_status make_durable(eg_engram *e, eg_buffer *ops, uint64_t time_ns,
-                                  engram_error *error)
+/* ---- failure ---- */
+
+void eg_engram_fail(eg_engram *engram, engram_status status)
 {
-    uint8_t hash[32];
-    uint64_t sequence;
-    eg_engram_hash_root(e, hash);
-    eg_ops_update_root(ops, hash);
-    if (ops->failed)
-        return no_memory(error);
-    EG_TRY(eg_store_sync(e->store, error));
-    EG_TRY(eg_journal_append(e->journal, e->transaction_next++, time_ns,
-                             (eg_view){ops->data, ops->size}, &sequence, error));
-    e->syncs++;
-    return eg_journal_sync(e->journal, error);
+    int none = ENGRAM_OK;
+    atomic_compare_exchange_strong(&engram->failed, &none, (int)status);
 }
 
-static engram_status commit_edit(eg_engram *e, eg_edit **edit, eg_buffer *ops, engram_error *error)
+engram_status eg_engram_check_writable(eg_engram *e, engram_error *error)
 {
-    eg_apply apply;
-    uint64_t now = eg_clock_wall_ns();
-    engram_status status = eg_apply_init(&apply, *edit, e->version + 1, now, error);
-    if (status == ENGRAM_OK)
-        status = eg_apply_run(&apply, (eg_view){ops->data, ops->size}, error);
-    if (status == ENGRAM_OK)
-        status = eg_apply_finish(&apply, error);
-    if (status == ENGRAM_OK)
-        status = eg_engram_count_root(e, &apply.live, &apply.dead, error);
-    if (status == ENGRAM_OK) {
-        status = make_durable(e, ops, now, error);
-        if (status == ENGRAM_OK)
-            status = eg_engram_note_segments(e, (eg_view){ops->data, ops->size}, error);
-        if (status == ENGRAM_OK)
-            status = eg_engram_publish(e, edit, &apply, error);
-        if (status != ENGRAM_OK) {
-            eg_engram_count_root(e, &apply.dead, &apply.live, NULL);
-            e->failed = status;
-        }
-    }
-    eg_apply_fini(&apply);
-    return status;
-}
-
-static engram_status commit_locked(eg_engram *e, eg_buffer *ops, uint64_t *number,
-                                   engram_error *error)
-{
-    eg_edit *edit = NULL;
+    engram_status failed = (engram_status)atomic_load(&e->failed);
     if (e->options.read_only)
         return eg_fail(error, ENGRAM_INVALID, "%s is open read-only", e->dir);
-    if (e->failed != ENGRAM_OK)
-        return eg_fail(error, e->failed, "%s takes no commits since one failed (%s): open it again",
-                       e->dir, engram_status_name(e->failed));
-    EG_TRY(eg_edit_begin(e->root, &edit, error));
-    engram_status status = commit_edit(e, &edit, ops, error);
-    eg_edit_abort(&edit);
-    EG_TRY(status);
-    if (number != NULL)
-        *number = e->version;
-    uint64_t journal_max = e->options.journal_size != 0 ? e->options.journal_size : 64 << 20;
-    uint64_t dirty_max = e->options.dirty_size != 0 ? e->options.dirty_size : DIRTY_SIZE;
-    if (eg_journal_size(e->journal) > journal_max || eg_root_dirty_size(e->root) > dirty_max)
-        return eg_engram_checkpoint_locked(e, error);
+    if (failed != ENGRAM_OK)
+        return eg_fail(error, failed, "%s takes no commits since one failed (%s): open it again",
+                       e->dir, engram_status_name(failed));
     return ENGRAM_OK;
+}
+
+/* ---- take ---- */
+
+static engram_status begin_edit(eg_engram *e, eg_taking *t, engram_error *error)
+{
+    EG_TRY(eg_edit_begin(e->assigned, &t->edit, error));
+    engram_status status =
+        eg_apply_init(&t->apply, t->edit, e->assigned_version, e->assigned_time_ns, error);
+    if (status != ENGRAM_OK) {
+        eg_apply_fini(&t->apply);
+        eg_edit_abort(&t->edit);
+    }
+    return status;
+}
+
+static void end_edit(eg_taking *t)
+{
+    if (t->edit != NULL)
+        eg_apply_fini(&t->apply);
+    eg_edit_abort(&t->edit);
+}
+
+static engram_status apply_line(eg_engram *e, eg_taking *t, const accepted *a, uint64_t version,
+                                engram_error *error)
+{
+    size_t live = t->apply.live.count, dead = t->apply.dead.count;
+    t->apply.version = version;
+    t->apply.time_ns = a->time_ns;
+    EG_TRY(eg_apply_run(&t->apply, (eg_view){t->lines.data + a->offset, a->size}, error));
+    EG_TRY(eg_apply_finish(&t->apply, error));
+    pthread_mutex_lock(&e->bundle_lock);
+    engram_status status =
+        eg_count_root(e, e->bundle, &t->apply.live, live, &t->apply.dead, dead, error);
+    if (status != ENGRAM_OK) { /* they were not counted: nothing to take back */
+        t->apply.live.count = live;
+        t->apply.dead.count = dead;
+    }
+    pthread_mutex_unlock(&e->bundle_lock);
+    return status;
+}
+
+/* The edit holds a piece of a transaction that is not to be: makes it anew without. */
+static engram_status rebuild(eg_engram *e, eg_taking *t, engram_error *error)
+{
+    pthread_mutex_lock(&e->bundle_lock);
+    engram_status status =
+        eg_count_root(e, e->bundle, &t->apply.dead, 0, &t->apply.live, 0, error);
+    end_edit(t);
+    pthread_mutex_unlock(&e->bundle_lock);
+    if (status == ENGRAM_OK && t->count != 0)
+        status = begin_edit(e, t, error);
+    for (size_t i = 0; i < t->count && status == ENGRAM_OK; i++)
+        status = apply_line(e, t, &t->list[i], e->assigned_version + i + 1, error);
+    return status;
+}
+
+static engram_status validate(eg_engram *e, eg_taking *t, eg_commit *c, engram_error *error)
+{
+    bool hold = true;
+    if (c->checks == NULL || (t->count == 0 && c->base == e->assigned_version))
+        return ENGRAM_OK;
+    EG_TRY(eg_checks_hold(c->checks, t->edit, c->only_written, &t->scratch, &hold, &c->conflict,
+                          error));
+    return hold ? ENGRAM_OK
+                : eg_fail(error, ENGRAM_CONFLICT, "another commit changed what this one uses");
+}
+
+/* The operations of c, with real ids, behind the lines of those before it. */
+static engram_status write_line(eg_taking *t, eg_commit *c, accepted *a, engram_error *error)
+{
+    if (c->stage != NULL) {
+        EG_TRY(eg_stage_append(c->stage, t->version + 1, a->time_ns, error));
+        eg_stage_resolve(c->stage, c->ops->data, c->ops->size);
+    }
+    a->offset = t->lines.size;
+    if (c->stage != NULL) {
+        eg_write_bytes(&t->lines, c->stage->chunk_ops.data, c->stage->chunk_ops.size);
+        eg_stage_write(c->stage, &t->lines);
+    }
+    eg_write_bytes(&t->lines, c->ops->data, c->ops->size);
+    a->size = t->lines.size - a->offset;
+    return t->lines.failed ? no_memory(error) : ENGRAM_OK;
+}
+
+/* A refused transaction's chunks stay in the store, and no record carries them. */
+static void note_loose(eg_engram *e)
+{
+    atomic_fetch_add(&e->loose_started, 1);
+    atomic_fetch_add(&e->loose_finished, 1);
+}
+
+static engram_status take_one(eg_engram *e, eg_taking *t, eg_commit *c, engram_error *error)
+{
+    accepted a = {.commit = c, .time_ns = eg_clock_wall_ns()};
+    size_t lines = t->lines.size;
+    if (t->edit == NULL) {
+        EG_TRY(begin_edit(e, t, error));
+        t->version = e->assigned_version;
+    }
+    if (!eg_grow((void **)&t->list, &t->capacity, t->count + 1, sizeof *t->list))
+        return no_memory(error);
+    EG_TRY(validate(e, t, c, error));
+    engram_status status = write_line(t, c, &a, error);
+    if (status == ENGRAM_OK)
+        status = apply_line(e, t, &a, t->version + 1, error);
+    if (status == ENGRAM_OK) {
+        t->list[t->count++] = a;
+        c->version = ++t->version;
+        t->in_store |= c->in_store;
+        t->found_max = c->found_max > t->found_max ? c->found_max : t->found_max;
+        c->entry.closes |= t->apply.keep;
+        return ENGRAM_OK;
+    }
+    t->lines.size = lines;
+    t->lines.failed = false;
+    note_loose(e);
+    engram_error inner = {0};
+    engram_status again = rebuild(e, t, &inner);
+    if (again != ENGRAM_OK) { /* those before were accepted: this cannot be undone */
+        eg_engram_fail(e, again);
+        return eg_fail(error, again, "%s", inner.message);
+    }
+    return status;
+}
+
+static engram_status take(void *context, eg_group_entry *entries, engram_error *error)
+{
+    eg_engram *e = context;
+    EG_TRY(eg_engram_check_writable(e, error));
+    for (eg_group_entry *entry = entries; entry != NULL; entry = entry->next) {
+        eg_commit *c = (eg_commit *)entry;
+        entry->status = take_one(e, e->taking, c, &entry->error);
+        if (atomic_load(&e->failed) != ENGRAM_OK)
+            return eg_engram_check_writable(e, error);
+        if (entry->closes && entry->status == ENGRAM_OK)
+            break;
+    }
+    return ENGRAM_OK;
+}
+
+/* ---- write ---- */
+
+static engram_status write_extents(eg_engram *e, eg_taking *t, engram_error *error)
+{
+    eg_segment_state *states = NULL;
+    size_t count = 0;
+    EG_TRY(eg_store_take_synced(e->store, &states, &count, error));
+    for (size_t i = 0; i < count; i++)
+        eg_ops_segment(&t->first, &states[i]);
+    eg_free(states);
+    return t->first.failed ? no_memory(error) : ENGRAM_OK;
+}
+
+/* Every chunk that the group names is in its records, in earlier ones, or durable in the store. */
+static engram_status secure_chunks(eg_engram *e, eg_taking *t, engram_error *error)
+{
+    uint64_t started = atomic_load(&e->loose_started), finished = atomic_load(&e->loose_finished);
+    eg_buffer_clear(&t->first);
+    bool needs_sync =
+        started != e->loose_clean && t->found_max > eg_store_synced_id(e->store);
+    if (needs_sync) {
+        EG_TRY(eg_store_sync(e->store, error));
+        if (started == finished)
+            e->loose_clean = started;
+    }
+    return needs_sync || t->in_store ? write_extents(e, t, error) : ENGRAM_OK;
+}
+
+static engram_status append_record(eg_engram *e, eg_taking *t, size_t i, engram_error *error)
+{
+    const accepted *a = &t->list[i];
+    eg_view line = {t->lines.data + a->offset, a->size};
+    bool first = i == 0, last = i + 1 == t->count;
+    uint64_t sequence;
+    if (first || last) { /* with something before or behind it */
+        eg_buffer_clear(&t->scratch);
+        if (first)
+            eg_write_bytes(&t->scratch, t->first.data, t->first.size);
+        eg_write_bytes(&t->scratch, line.data, line.size);
+        if (last) {
+            uint8_t hash[32];
+            eg_hash_root(e->bundle, hash);
+            eg_ops_update_root(&t->scratch, hash);
+        }
+        if (t->scratch.failed)
+            return no_memory(error);
+        line = (eg_view){t->scratch.data, t->scratch.size};
+    }
+    return eg_journal_append(e->journal, e->transaction_next++, a->time_ns, line, &sequence, error);
+}
+
+static engram_status append_records(eg_engram *e, eg_taking *t, engram_error *error)
+{
+    EG_TRY(secure_chunks(e, t, error));
+    for (size_t i = 0; i < t->count; i++)
+        EG_TRY(append_record(e, t, i, error));
+    EG_TRY(eg_journal_flush(e->journal, error));
+    atomic_store(&e->journal_bytes, eg_journal_size(e->journal));
+    return ENGRAM_OK;
+}
+
+/* The edit becomes the assigned tree, and waits for its publication. */
+static engram_status assign(eg_engram *e, eg_taking *t, engram_error *error)
+{
+    eg_root *root = NULL;
+    eg_pending *pending = NULL;
+    uint64_t time_ns = t->list[t->count - 1].time_ns;
+    uint64_t counted = e->assigned_version;
+    EG_TRY(eg_edit_finish(&t->edit, &root, error));
+    eg_root *assigned = eg_root_retain(root);
+    pthread_mutex_lock(&e->pending_lock);
+    pthread_mutex_lock(&e->bundle_lock);
+    engram_status status = eg_pending_create(e, root, t->version, time_ns, &t->apply, &pending, error);
+    if (status == ENGRAM_OK &&
+        !atomic_compare_exchange_strong(&e->bundle_version, &counted, t->version))
+        status = eg_fail(error, ENGRAM_INVALID, "the root bundle was counted for another version");
+    if (status == ENGRAM_OK) {
+        *e->pending_end = pending;
+        e->pending_end = &pending->next;
+    }
+    eg_apply_fini(&t->apply);
+    pthread_mutex_unlock(&e->bundle_lock);
+    pthread_mutex_unlock(&e->pending_lock);
+    if (status != ENGRAM_OK) {
+        eg_root_release(assigned);
+        eg_pending_free(pending);
+        return status;
+    }
+    eg_root_release(e->assigned);
+    e->assigned = assigned;
+    e->assigned_version = t->version;
+    e->assigned_time_ns = time_ns;
+    t->count = 0;
+    t->found_max = 0;
+    t->in_store = false;
+    eg_buffer_clear(&t->lines);
+    return ENGRAM_OK;
+}
+
+static engram_status write_group(void *context, uint64_t *ticket, engram_error *error)
+{
+    eg_engram *e = context;
+    eg_taking *t = e->taking;
+    engram_status status = append_records(e, t, error);
+    if (status == ENGRAM_OK)
+        status = assign(e, t, error);
+    if (status != ENGRAM_OK)
+        eg_engram_fail(e, status);
+    *ticket = e->assigned_version;
+    return status;
+}
+
+/* ---- sync, publish ---- */
+
+static engram_status sync_group(void *context, engram_error *error)
+{
+    eg_engram *e = context;
+    engram_status status = eg_journal_sync(e->journal, error);
+    if (status != ENGRAM_OK)
+        eg_engram_fail(e, status);
+    return status;
+}
+
+static void publish_group(void *context, uint64_t ticket)
+{
+    eg_engram *e = context;
+    pthread_mutex_lock(&e->pending_lock);
+    while (e->pending != NULL && e->pending->version <= ticket) {
+        eg_pending *p = e->pending;
+        e->pending = p->next;
+        if (e->pending == NULL)
+            e->pending_end = &e->pending;
+        eg_engram_publish(e, p);
+    }
+    pthread_mutex_unlock(&e->pending_lock);
+}
+
+/* ---- callers ---- */
+
+engram_status eg_commit_start(eg_engram *e, engram_error *error)
+{
+    eg_group_steps steps = {.context = e,
+                            .take = take,
+                            .write = write_group,
+                            .sync = sync_group,
+                            .publish = publish_group};
+    eg_group_options options = {
+        .entries_max = e->options.group_ops != 0 ? e->options.group_ops : GROUP_OPS,
+        .delay_max_us = e->options.group_delay_us != 0 ? e->options.group_delay_us : GROUP_DELAY_US};
+    e->taking = eg_alloc_zero(1, sizeof *e->taking);
+    if (e->taking == NULL)
+        return no_memory(error);
+    return eg_group_create(&steps, &options, &e->group, error);
+}
+
+void eg_commit_stop(eg_engram *e)
+{
+    eg_group_free(e->group);
+    e->group = NULL;
+    if (e->taking != NULL) {
+        end_edit(e->taking);
+        eg_free(e->taking->list);
+        eg_buffer_fini(&e->taking->lines);
+        eg_buffer_fini(&e->taking->first);
+        eg_buffer_fini(&e->taking->scratch);
+        eg_free(e->taking);
+        e->taking = NULL;
+    }
+    while (e->pending != NULL) {
+        eg_pending *p = e->pending;
+        e->pending = p->next;
+        eg_pending_free(p);
+    }
+}
+
+eg_durability eg_durability_of(const eg_engram *e, engram_durability durability)
+{
+    if (durability == ENGRAM_DURABILITY_DEFAULT)
+        durability = e->options.durability;
+    return durability == ENGRAM_DURABILITY_IMMEDIATE ? EG_DURABILITY_IMMEDIATE
+           : durability == ENGRAM_DURABILITY_RELAXED ? EG_DURABILITY_RELAXED
+                                                     : EG_DURABILITY_GROUP;
+}
+
+static engram_status checkpoint_if_due(eg_engram *e, engram_error *error)
+{
+    if (!eg_checkpoint_due(e, false))
+        return ENGRAM_OK;
+    if (e->options.by_hand)
+        return eg_engram_checkpoint(e, error);
+    eg_checkpointer_ask(e);
+    if (eg_checkpoint_due(e, true))
+        eg_checkpointer_wait(e);
+    return ENGRAM_OK;
+}
+
+engram_status eg_commit_run(eg_engram *e, eg_commit *c, engram_error *error)
+{
+    EG_TRY(eg_engram_check_writable(e, error));
+    if (c->ops->failed)
+        return no_memory(error);
+    engram_status status = eg_group_commit(e->group, &c->entry);
+    if (status != ENGRAM_OK) {
+        atomic_fetch_add(&e->conflicts, status == ENGRAM_CONFLICT);
+        return eg_fail(error, status, "%s", c->entry.error.message);
+    }
+    atomic_fetch_add(&e->commits, 1);
+    return checkpoint_if_due(e, error);
 }
 
 engram_status eg_engram_commit(eg_engram *engram, eg_buffer *ops, uint64_t *number,
                                engram_error *error)
 {
-    if (ops->failed)
-        return no_memory(error);
-    pthread_mutex_lock(&engram->commit_lock);
-    engram_status status = commit_locked(engram, ops, number, error);
-    pthread_mutex_unlock(&engram->commit_lock);
-    return status;
-}
-
-/* Puts the labelled versions into the catalog; *catalog is the new one. */
-static engram_status flush_retained(eg_engram *e, eg_root **catalog, engram_error *error)
-{
-    eg_edit *edit = NULL;
-    eg_buffer value = {0};
-    EG_TRY(eg_edit_begin(e->catalog, &edit, error));
-    engram_status status = ENGRAM_OK;
-    for (size_t i = 0; i < e->retained_count && status == ENGRAM_OK; i++) {
-        eg_retained *r = &e->retained[i];
-        eg_node_ref ref;
-        status = eg_root_flush(r->root, &ref, error);
-        if (status != ENGRAM_OK)
-            break;
-        eg_buffer_clear(&value);
-        eg_write_u64(&value, r->time_ns);
-        eg_write_u64(&value, ref.address);
-        eg_write_u32(&value, ref.size);
-        eg_write_bytes(&value, r->label, r->label_size);
-        eg_key key = eg_key_inode(r->number);
-        key.bytes[0] = 'V';
-        status = value.failed ? no_memory(error)
-                              : eg_edit_put(edit, eg_key_view(&key),
-                                            (eg_view){value.data, value.size}, error);
+    eg_commit c = {.ops = ops, .in_store = true};
+    c.entry.durability = eg_durability_of(engram, ENGRAM_DURABILITY_DEFAULT);
+    EG_TRY(eg_engram_check_writable(engram, error));
+    engram_status status = eg_store_sync(engram->store, error);
+    if (status != ENGRAM_OK) {
+        eg_engram_fail(engram, status);
+        return status;
     }
-    eg_buffer_fini(&value);
-    if (status == ENGRAM_OK)
-        status = eg_edit_finish(&edit, catalog, error);
-    eg_edit_abort(&edit);
-    return status;
-}
-
-/* Step 1: everything of the trees on disk; fills the references of c. */
-static engram_status flush_trees(eg_engram *e, eg_checkpoint *c, engram_error *error)
-{
-    eg_root *catalog = NULL;
-    EG_TRY(flush_retained(e, &catalog, error));
-    engram_status status = eg_root_flush(catalog, &c->catalog, error);
-    eg_root_release(catalog);
+    pthread_rwlock_rdlock(&engram->turn);
+    status = eg_commit_run(engram, &c, error);
+    pthread_rwlock_unlock(&engram->turn);
     EG_TRY(status);
-    EG_TRY(eg_root_flush(e->root, &c->tree, error));
-    c->nodes_end = eg_nodes_end(e->nodes);
-    return eg_nodes_sync(e->nodes, error);
-}
-
-/* Lets readers and the next commits go on from the flushed trees, so that the edited nodes' memory
- * returns. */
-static engram_status adopt_flushed(eg_engram *e, const eg_checkpoint *c, engram_error *error)
-{
-    eg_root *root = NULL, *catalog = NULL;
-    EG_TRY(eg_root_open(e->nodes, c->tree, &root, error));
-    engram_status status = eg_root_open(e->nodes, c->catalog, &catalog, error);
-    if (status != ENGRAM_OK) {
-        eg_root_release(root);
-        return status;
-    }
-    pthread_mutex_lock(&e->publish_lock);
-    eg_root *old_root = e->root, *old_catalog = e->catalog;
-    e->root = root;
-    e->catalog = catalog;
-    size_t count = e->retained_count;
-    e->retained_count = 0;
-    pthread_mutex_unlock(&e->publish_lock);
-    for (size_t i = 0; i < count; i++) {
-        eg_root_release(e->retained[i].root);
-        eg_free(e->retained[i].label);
-    }
-    eg_root_release(old_root);
-    eg_root_release(old_catalog);
+    if (number != NULL)
+        *number = c.version;
     return ENGRAM_OK;
 }
 
-/* Steps 3 and 4. */
-static engram_status switch_to(eg_engram *e, const eg_checkpoint *c, engram_error *error)
+void eg_engram_note_batch(eg_engram *engram)
 {
-    uint64_t number = e->manifest.checkpoint + 1;
-    EG_TRY(eg_checkpoint_write(e->io, e->dir, number, c, e->bundle, error));
-    eg_segment_state *segments = eg_memdup(e->segments, (e->segment_count + 1) * sizeof *segments);
-    if (segments == NULL)
-        return no_memory(error);
-    eg_manifest next = e->manifest;
-    next.checkpoint = number;
-    next.segments = segments;
-    next.segment_count = e->segment_count;
-    next.clean = false;
-    engram_status status = eg_manifest_write(e->io, e->dir, &next, error);
-    if (status != ENGRAM_OK) {
-        eg_free(segments);
-        return status;
-    }
-    eg_free(e->manifest.segments);
-    e->manifest = next;
-    e->replay_start = c->journal;
-    return ENGRAM_OK;
-}
-
-engram_status eg_engram_checkpoint_locked(eg_engram *e, engram_error *error)
-{
-    if (e->failed != ENGRAM_OK)
-        return eg_fail(error, e->failed,
-                       "%s takes no checkpoints since a commit failed: open it again", e->dir);
-    if (!eg_grow((void **)&e->segments, &e->segment_capacity, e->segment_count + 1,
-                 sizeof *e->segments))
-        return no_memory(error);
-    eg_checkpoint c = {.version = e->version,
-                       .time_ns = e->time_ns,
-                       .transaction_next = e->transaction_next,
-                       .inode_next = atomic_load(&e->inode_next),
-                       .chunk_next = e->chunk_next};
-    engram_status status = flush_trees(e, &c, error);
-    if (status == ENGRAM_OK)
-        status = eg_journal_rotate(e->journal, &c.journal, error);
-    if (status == ENGRAM_OK)
-        status = switch_to(e, &c, error);
-    if (status == ENGRAM_OK)
-        status = adopt_flushed(e, &c, error);
-    if (status != ENGRAM_OK) {
-        e->failed = status;
-        return status;
-    }
-    eg_engram_sweep(e);
-    return ENGRAM_OK;
-}
-
-engram_status eg_engram_checkpoint(eg_engram *engram, engram_error *error)
-{
-    pthread_mutex_lock(&engram->commit_lock);
-    engram_status status = eg_engram_checkpoint_locked(engram, error);
-    pthread_mutex_unlock(&engram->commit_lock);
-    return status;
+    atomic_fetch_add(&engram->device_batches, 1);
 }

@@ -1,11 +1,13 @@
-/* The versioned engram: chunk store, tree and journal as one.
+/* The versioned engram as the rest of the program sees it: chunk store, tree and journal as one. What users of the
+ * library see, and transactions, is include/engram/engram.h.
  *
  * A directory NAME.engram with MANIFEST.json, journal/, segments/, tree/, checkpoint/ and LOCK. Every commit
- * makes the next version. The order that makes a commit durable: chunks synced in their segments, then the
- * journal record synced, then the new root published. A checkpoint writes the tree's new nodes, then the
- * checkpoint file, then MANIFEST.json by rename: the switch; then the journal before it is released.
+ * makes the next version; commits that wait at the same time share a sync. The order that makes a commit durable:
+ * chunks synced in their segments or written into the journal record, then the record synced, then the new root
+ * published. A checkpoint writes the tree's new nodes, then the checkpoint file, then MANIFEST.json by rename: the
+ * switch; then the journal before it is released.
  *
- * Threads: commits and checkpoints serialise inside. Readers pin a version and share nothing with writers. */
+ * Threads: any. Readers pin a version and share nothing with writers. */
 #ifndef EG_ENGRAM_CORE_H
 #define EG_ENGRAM_CORE_H
 
@@ -37,9 +39,16 @@ bool eg_engram_is_there(eg_io *io, const char *dir);
 typedef struct eg_engram_options {
     bool read_only;
     uint64_t segment_size;    /* 0: 64 MiB */
-    uint64_t journal_size;    /* bytes of journal after which commits checkpoint; 0: 64 MiB */
+    uint64_t journal_size;    /* bytes of journal after which a checkpoint is made; 0: 256 MiB */
+    uint64_t journal_file_size; /* bytes of one file of it, allocated in advance; 0: 64 MiB or journal_size */
     uint64_t cache_size;      /* of tree nodes; 0: 16 MiB */
-    uint64_t dirty_size;      /* bytes of changed tree nodes in memory after which commits checkpoint; 0: 32 MiB */
+    uint64_t dirty_size;      /* bytes of changed tree nodes in memory after which a checkpoint is made; 0: 32 MiB */
+    uint32_t checkpoint_s;    /* seconds after which one is made if anything was committed; 0: 300 */
+    uint64_t small_size;      /* up to so many bytes of new data travel in the journal record; 0: 64 KiB */
+    uint32_t group_ops;       /* most commits of a group; 0: 1,024 */
+    uint32_t group_delay_us;  /* most time a group stays open; 0: 5,000 */
+    engram_durability durability; /* of commits that do not say; default: group */
+    bool by_hand;             /* checkpoints only when asked: no thread (tests) */
 } eg_engram_options;
 
 typedef struct eg_recovery { /* what opening found and did */
@@ -66,29 +75,32 @@ eg_io *eg_engram_io(eg_engram *engram);
 typedef struct eg_version {
     uint64_t number;
     uint64_t time_ns;
-    eg_root *root;
+    eg_root *root;              /* lent by held */
+    struct eg_published *held;  /* of the newest version when it was pinned, or NULL: then root is its own */
 } eg_version;
 
-/* The newest version. Release when done. */
+/* The newest version. Release when done. Waits for nobody. */
 engram_status eg_engram_pin(eg_engram *engram, eg_version *version, engram_error *error);
-/* A retained version by number: the newest, or a labelled one. */
+/* A retained version by number. ENGRAM_NOT_FOUND names the retained ones beside it. */
 engram_status eg_engram_pin_number(eg_engram *engram, uint64_t number, eg_version *version, engram_error *error);
+/* By number, snapshot or time; as engram_pin_at. */
+engram_status eg_engram_pin_at(eg_engram *engram, const char *text, eg_version *version, engram_error *error);
 void eg_version_release(eg_version *version);
 
 typedef engram_status eg_engram_label(void *context, uint64_t number, uint64_t time_ns, eg_view label, engram_error *error);
 /* Labelled versions, oldest first. */
 engram_status eg_engram_labels(eg_engram *engram, eg_engram_label *label, void *context, engram_error *error);
 
-/* Commits ops (engram/ops.h) as one transaction: all or nothing, durable when it returns. Validates by applying;
- * ENGRAM_INVALID when they do not fit the tree. *number: the version it made; may be NULL. */
+/* A device's batch is about to be committed: counted beside the groups. */
+void eg_engram_note_batch(eg_engram *engram);
+/* Commits ops (engram/ops.h) as one transaction: all or nothing, durable when it returns. Chunks that it names are
+ * in the store. Validates by applying; ENGRAM_INVALID when they do not fit the tree. *number: the version it made;
+ * may be NULL. */
 engram_status eg_engram_commit(eg_engram *engram, eg_buffer *ops, uint64_t *number, engram_error *error);
 engram_status eg_engram_checkpoint(eg_engram *engram, engram_error *error);
 /* A fresh inode number, never given out before in this process's lifetime of the engram. */
 uint64_t eg_engram_new_inode(eg_engram *engram);
 
-/* Copies the root bundle (the newest version's) into *bundle. */
-void eg_engram_get_bundle(eg_engram *engram, engram_bundle *bundle);
-uint64_t eg_engram_journal_syncs(const eg_engram *engram);
 /* Bytes of everything in the directory: sizes, and blocks on disk. */
 engram_status eg_engram_disk_usage(eg_engram *engram, uint64_t *size, uint64_t *disk_size, engram_error *error);
 

@@ -151,7 +151,7 @@ engram_status eg_engram_create(eg_io *io, const char *dir, const eg_engram_confi
     eg_file *lock = NULL;
     EG_TRY(eg_lock_writer(io, dir, &lock, error));
     uint64_t now = eg_clock_wall_ns();
-    eg_manifest manifest = {.config = *config, .created_ns = now, .checkpoint = 1};
+    eg_manifest manifest = {.config = *config, .created_ns = now, .checkpoint = 1, .retention = eg_retention_default};
     engram_status status = write_genesis(io, dir, now, error);
     if (status == ENGRAM_OK)
         status = io->sync_dir(io, dir, error);
@@ -163,15 +163,19 @@ engram_status eg_engram_create(eg_io *io, const char *dir, const eg_engram_confi
 
 static void release(eg_engram *e)
 {
+    eg_checkpointer_stop(e);
+    eg_commit_stop(e);
     for (size_t i = 0; i < e->retained_count; i++) {
         eg_root_release(e->retained[i].root);
         eg_free(e->retained[i].label);
     }
     eg_free(e->retained);
-    eg_root_release(e->root);
+    eg_publication_set(&e->newest, NULL);
+    eg_root_release(e->assigned);
     eg_root_release(e->catalog);
     if (e->journal != NULL)
         eg_journal_close(&e->journal, NULL, NULL);
+    eg_workbench_free_all(e);
     eg_store_close(&e->store);
     eg_nodes_close(&e->nodes);
     e->io->close(e->io, &e->lock);
@@ -179,9 +183,33 @@ static void release(eg_engram *e)
     eg_free(e->segments);
     eg_free(e->bundle);
     eg_free(e->dir);
-    pthread_mutex_destroy(&e->commit_lock);
-    pthread_mutex_destroy(&e->publish_lock);
+    pthread_mutex_t *locks[] = {&e->pending_lock,    &e->bundle_lock,    &e->checkpoint_lock,
+                                &e->history_lock,    &e->workbench_lock, &e->checkpointer.lock};
+    for (size_t i = 0; i < sizeof locks / sizeof *locks; i++)
+        pthread_mutex_destroy(locks[i]);
+    pthread_cond_destroy(&e->checkpointer.wake);
+    pthread_cond_destroy(&e->checkpointer.done);
+    pthread_rwlock_destroy(&e->turn);
     eg_free(e);
+}
+
+static void init_locks(eg_engram *e)
+{
+    pthread_mutex_t *locks[] = {&e->pending_lock,    &e->bundle_lock,    &e->checkpoint_lock,
+                                &e->history_lock,    &e->workbench_lock, &e->checkpointer.lock};
+    for (size_t i = 0; i < sizeof locks / sizeof *locks; i++)
+        pthread_mutex_init(locks[i], NULL);
+    pthread_condattr_t monotonic;
+    pthread_condattr_init(&monotonic);
+    pthread_condattr_setclock(&monotonic, CLOCK_MONOTONIC);
+    pthread_cond_init(&e->checkpointer.wake, &monotonic);
+    pthread_cond_init(&e->checkpointer.done, &monotonic);
+    pthread_condattr_destroy(&monotonic);
+    pthread_rwlockattr_t fair; /* one that waits for its turn alone gets it */
+    pthread_rwlockattr_init(&fair);
+    pthread_rwlockattr_setkind_np(&fair, PTHREAD_RWLOCK_PREFER_WRITER_NONRECURSIVE_NP);
+    pthread_rwlock_init(&e->turn, &fair);
+    pthread_rwlockattr_destroy(&fair);
 }
 
 static engram_status allocate(eg_io *io, const char *dir, const eg_engram_options *options,
@@ -190,8 +218,8 @@ static engram_status allocate(eg_io *io, const char *dir, const eg_engram_option
     eg_engram *e = eg_alloc_zero(1, sizeof *e);
     if (e == NULL)
         return no_memory(error);
-    pthread_mutex_init(&e->commit_lock, NULL);
-    pthread_mutex_init(&e->publish_lock, NULL);
+    init_locks(e);
+    e->pending_end = &e->pending;
     e->io = io;
     e->options = *options;
     e->dir = eg_strdup(dir);
@@ -203,6 +231,13 @@ static engram_status allocate(eg_io *io, const char *dir, const eg_engram_option
     }
     *out = e;
     return ENGRAM_OK;
+}
+
+/* What a writer needs beside what a reader has. */
+static engram_status start_writer(eg_engram *e, engram_error *error)
+{
+    EG_TRY(eg_commit_start(e, error));
+    return eg_checkpointer_start(e, error);
 }
 
 static engram_status open_once(eg_io *io, const char *dir, const eg_engram_options *options,
@@ -221,8 +256,12 @@ static engram_status open_once(eg_io *io, const char *dir, const eg_engram_optio
         status = eg_manifest_read(io, dir, &e->manifest, error);
     if (status == ENGRAM_OK) {
         engram_codebook_init(&e->codebook, e->manifest.config.seed);
-        status = eg_engram_recover(e, error);
+        status = eg_chunker_init(&e->chunker, &e->manifest.config.chunk, error);
     }
+    if (status == ENGRAM_OK)
+        status = eg_engram_recover(e, error);
+    if (status == ENGRAM_OK && !options->read_only)
+        status = start_writer(e, error);
     if (status != ENGRAM_OK) {
         release(e);
         return status;
@@ -253,13 +292,12 @@ engram_status eg_engram_open(eg_io *io, const char *dir, const eg_engram_options
 
 static engram_status close_writer(eg_engram *e, engram_error *error)
 {
-    if (e->failed != ENGRAM_OK)
+    eg_checkpointer_stop(e);
+    if (atomic_load(&e->failed) != ENGRAM_OK)
         return ENGRAM_OK; /* said when it happened; recovery tells what holds */
+    EG_TRY(eg_group_drain(e->group, error));
     EG_TRY(eg_store_seal(e->store, error));
-    pthread_mutex_lock(&e->commit_lock);
-    engram_status status = eg_engram_checkpoint_locked(e, error);
-    pthread_mutex_unlock(&e->commit_lock);
-    EG_TRY(status);
+    EG_TRY(eg_engram_checkpoint(e, error));
     EG_TRY(eg_journal_close(&e->journal, &e->manifest.clean_end, error));
     e->manifest.clean = true;
     return eg_manifest_write(e->io, e->dir, &e->manifest, error);
@@ -300,122 +338,9 @@ eg_io *eg_engram_io(eg_engram *engram)
 {
     return engram->io;
 }
-uint64_t eg_engram_journal_syncs(const eg_engram *engram)
-{
-    return engram->syncs;
-}
 uint64_t eg_engram_new_inode(eg_engram *engram)
 {
     return atomic_fetch_add(&engram->inode_next, 1);
-}
-
-engram_status eg_engram_pin(eg_engram *engram, eg_version *version, engram_error *error)
-{
-    (void)error;
-    pthread_mutex_lock(&engram->publish_lock);
-    *version = (eg_version){engram->version, engram->time_ns, eg_root_retain(engram->root)};
-    pthread_mutex_unlock(&engram->publish_lock);
-    return ENGRAM_OK;
-}
-
-void eg_version_release(eg_version *version)
-{
-    eg_root_release(version->root);
-    *version = (eg_version){0};
-}
-
-enum { CATALOG_FIXED = 20 };
-
-/* The retained list, then the catalog. */
-engram_status eg_engram_pin_number(eg_engram *engram, uint64_t number, eg_version *version,
-                                   engram_error *error)
-{
-    eg_root *catalog = NULL;
-    bool found = true;
-    pthread_mutex_lock(&engram->publish_lock);
-    if (number == engram->version) {
-        *version = (eg_version){number, engram->time_ns, eg_root_retain(engram->root)};
-    } else {
-        found = false;
-        for (size_t i = 0; i < engram->retained_count && !found; i++) {
-            eg_retained *r = &engram->retained[i];
-            found = r->number == number;
-            if (found)
-                *version = (eg_version){number, r->time_ns, eg_root_retain(r->root)};
-        }
-        catalog = eg_root_retain(engram->catalog);
-    }
-    pthread_mutex_unlock(&engram->publish_lock);
-    engram_status status = ENGRAM_OK;
-    if (!found) {
-        eg_buffer value = {0};
-        eg_key key = eg_key_inode(number);
-        key.bytes[0] = 'V';
-        status = eg_root_get(catalog, eg_key_view(&key), &value, error);
-        if (status == ENGRAM_NOT_FOUND)
-            eg_fail(error, status,
-                    "version %" PRIu64 " is not retained; engram info lists those that are",
-                    number);
-        else if (status == ENGRAM_OK && value.size < CATALOG_FIXED)
-            status = eg_fail(error, ENGRAM_DAMAGED,
-                             "the catalog entry of version %" PRIu64 " cannot be read", number);
-        if (status == ENGRAM_OK) {
-            *version = (eg_version){.number = number, .time_ns = eg_get_u64(value.data)};
-            status =
-                eg_root_open(engram->nodes,
-                             (eg_node_ref){eg_get_u64(value.data + 8), eg_get_u32(value.data + 16)},
-                             &version->root, error);
-        }
-        eg_buffer_fini(&value);
-    }
-    eg_root_release(catalog);
-    return status;
-}
-
-static engram_status catalog_labels(eg_root *catalog, eg_engram_label *label, void *context,
-                                    engram_error *error)
-{
-    eg_cursor *cursor = NULL;
-    EG_TRY(eg_cursor_open(catalog, &cursor, error));
-    engram_status status = eg_cursor_seek(cursor, (eg_view){(const uint8_t *)"V", 1}, error);
-    bool at_end = status == ENGRAM_NOT_FOUND;
-    while (status == ENGRAM_OK) {
-        eg_view key = eg_cursor_key(cursor), value = eg_cursor_value(cursor);
-        if (key.size != 9 || value.size < CATALOG_FIXED)
-            status =
-                eg_fail(error, ENGRAM_DAMAGED, "a catalog entry cannot be read; run engram verify");
-        else
-            status =
-                label(context, eg_get_be64(key.data + 1), eg_get_u64(value.data),
-                      (eg_view){value.data + CATALOG_FIXED, value.size - CATALOG_FIXED}, error);
-        if (status == ENGRAM_OK) {
-            status = eg_cursor_next(cursor, error);
-            at_end = status == ENGRAM_NOT_FOUND;
-        }
-    }
-    eg_cursor_close(&cursor);
-    return at_end ? ENGRAM_OK : status;
-}
-
-engram_status eg_engram_labels(eg_engram *engram, eg_engram_label *label, void *context,
-                               engram_error *error)
-{
-    pthread_mutex_lock(&engram->commit_lock); /* keeps the retained list as it is */
-    engram_status status = catalog_labels(engram->catalog, label, context, error);
-    for (size_t i = 0; i < engram->retained_count && status == ENGRAM_OK; i++) {
-        eg_retained *r = &engram->retained[i];
-        status = label(context, r->number, r->time_ns,
-                       (eg_view){(uint8_t *)r->label, r->label_size}, error);
-    }
-    pthread_mutex_unlock(&engram->commit_lock);
-    return status;
-}
-
-void eg_engram_get_bundle(eg_engram *engram, engram_bundle *bundle)
-{
-    pthread_mutex_lock(&engram->publish_lock);
-    *bundle = *engram->bundle;
-    pthread_mutex_unlock(&engram->publish_lock);
 }
 
 typedef struct usage_context {

@@ -145,6 +145,16 @@ eg_key eg_key_holder(uint64_t chunk, uint64_t inode)
     return key;
 }
 
+eg_key eg_key_snapshot(eg_view name)
+{
+    eg_key key = {.bytes = {'N'}};
+    size_t size = name.size < EG_NAME_MAX ? name.size : EG_NAME_MAX;
+    if (size != 0)
+        memcpy(key.bytes + 1, name.data, size);
+    key.size = 1 + size;
+    return key;
+}
+
 eg_key eg_key_totals(void)
 {
     return (eg_key){.bytes = {'S'}, .size = 1};

@@ -6,6 +6,7 @@
  *   'D' directory u64, name            -> inode u64, kind u8                a directory entry
  *   'E' inode u64, end u64             -> chunk references, 12 bytes each   content that ends before that offset
  *   'I' inode u64                      -> the inode record
+ *   'N' name                           -> version u64, time u64             a snapshot
  *   'P' inode u64, directory u64, name -> nothing                           the names of an inode
  *   'R' chunk u64, inode u64           -> count u32                         who holds a chunk
  *   'S'                                -> totals of this version
@@ -88,6 +89,7 @@ eg_key eg_key_run(uint64_t inode, uint64_t end);
 eg_key eg_key_inode(uint64_t inode);
 eg_key eg_key_parent(uint64_t inode, uint64_t directory, eg_view name);
 eg_key eg_key_holder(uint64_t chunk, uint64_t inode);
+eg_key eg_key_snapshot(eg_view name);
 eg_key eg_key_totals(void);
 eg_key eg_key_attribute(uint64_t inode, eg_view name);
 static inline eg_view eg_key_view(const eg_key *key) { return (eg_view){key->bytes, key->size}; }
@@ -97,6 +99,8 @@ bool eg_key_has(eg_view key, char tag, uint64_t number);
 static inline void eg_ref_put(uint8_t *out, eg_chunk_ref ref) { eg_put_u64(out, ref.id); eg_put_u32(out + 8, ref.size); }
 static inline eg_chunk_ref eg_ref_get(const uint8_t *in) { return (eg_chunk_ref){eg_get_u64(in), eg_get_u32(in + 8)}; }
 enum { EG_REF_SIZE = 12 };
+
+enum { EG_SNAPSHOT_VALUE_SIZE = 16 };
 
 /* A name that can be a directory entry: 1..255 bytes, no '/', no NUL, not "." or "..". */
 bool eg_name_valid(eg_view name);

@@ -7,7 +7,12 @@
 
 #include "compute/kernels.h"
 #include "engram/apply.h"
+#include "engram/checks.h"
 #include "engram/core.h"
+#include "engram/engram.h"
+#include "engram/published.h"
+#include "engram/stage.h"
+#include "journal/group.h"
 #include "journal/journal.h"
 
 /* MANIFEST.json: the switch. Replaced whole, by rename. */
@@ -17,6 +22,7 @@ typedef struct eg_manifest {
     uint64_t checkpoint;        /* number of the checkpoint file that counts */
     eg_segment_state *segments; /* committed at that checkpoint; eg_free */
     size_t segment_count;
+    engram_retention retention;
     bool clean;                 /* closed cleanly: the journal must reach clean_end */
     eg_journal_end clean_end;
 } eg_manifest;
@@ -24,6 +30,8 @@ typedef struct eg_manifest {
 engram_status eg_manifest_read(eg_io *io, const char *dir, eg_manifest *manifest, engram_error *error);
 engram_status eg_manifest_write(eg_io *io, const char *dir, const eg_manifest *manifest, engram_error *error);
 void eg_manifest_fini(eg_manifest *manifest);
+
+extern const engram_retention eg_retention_default;
 
 /* A checkpoint file: everything else that a restart needs, as of one version. */
 typedef struct eg_checkpoint {
@@ -45,60 +53,163 @@ engram_status eg_lock_reader(eg_io *io, const char *dir, eg_file **lock, engram_
 /* Keeps new readers out while files are removed; ENGRAM_LOCKED when readers are there. */
 engram_status eg_lock_against_readers(eg_io *io, const char *dir, eg_file **lock, engram_error *error);
 
-typedef struct eg_retained { /* a labelled version not in the catalog yet */
+typedef struct eg_retained { /* a version since the last checkpoint that can still be pinned */
     uint64_t number, time_ns;
     eg_root *root;
+    bool keep; /* for ever: labelled, or named by a snapshot */
     char *label;
     size_t label_size;
 } eg_retained;
 
+/* A commit group between its writing and its publication. */
+typedef struct eg_pending {
+    struct eg_pending *next;
+    uint64_t version, time_ns; /* of its last commit: its ticket */
+    eg_published *published;   /* holds the root */
+    eg_ids live, dead;         /* what the root bundle counts more and less than before it */
+    bool keep;
+    char *label;
+    size_t label_size;
+} eg_pending;
+
+/* One transaction on its way through commit.c; on the stack of the committing thread. */
+typedef struct eg_commit {
+    eg_group_entry entry; /* first */
+    eg_buffer *ops;       /* whole operations; staged chunks under provisional ids */
+    eg_stage *stage;      /* NULL: none */
+    const eg_checks *checks; /* NULL: applying is all the validation there is */
+    uint64_t base;           /* version that checks were made against */
+    bool only_written;
+    bool in_store;   /* names chunks that the record does not carry: synced before, extents are journaled */
+    uint64_t found_max; /* the highest id found by deduplication, or 0 */
+    uint64_t version;   /* out: the version it made */
+    eg_view conflict;   /* out: the key that another commit changed; lent by checks */
+} eg_commit;
+
+typedef struct eg_checkpointer {
+    pthread_t thread;
+    bool started;
+    pthread_mutex_t lock; /* guards what follows */
+    pthread_cond_t wake, done;
+    bool wanted, stop;
+    uint64_t finished;    /* checkpoints tried */
+} eg_checkpointer;
+
+/* Threads and locks. The committing side (commit.c) is exclusive by the group engine: at any time one
+ * thread is in take, write or at a boundary; fields under "committing" belong to it. `checkpoint_lock`
+ * is held through a checkpoint and by whoever needs the set of retained versions to stay;
+ * `history_lock` for moments, by whoever looks at or changes the lists of versions. Order:
+ * checkpoint_lock, group boundary, history_lock. Readers of the newest version take none of them. */
 struct eg_engram {
     eg_io *io;
     char *dir;
     eg_engram_options options;
     eg_file *lock;
-    eg_manifest manifest;
+    eg_manifest manifest; /* changes under checkpoint_lock */
     engram_codebook codebook;
+    eg_chunker chunker;
     eg_kernels kernels;
     eg_nodes *nodes;
     eg_store *store;
     eg_journal *journal; /* NULL when read-only */
     eg_journal_start replay_start; /* of the checkpoint that counts */
     eg_recovery recovery;
+    eg_group *group; /* NULL when read-only, and while opening */
 
-    pthread_mutex_t commit_lock; /* one commit or checkpoint at a time; guards down to `failed` */
+    /* Committing. */
+    eg_root *assigned; /* the newest tree, published or on its way */
+    uint64_t assigned_version, assigned_time_ns;
     uint64_t transaction_next;
-    uint64_t chunk_next; /* above every committed id */
-    eg_segment_state *segments; /* as committed */
+    engram_bundle *bundle;    /* the root, of assigned_version */
+    atomic_uint_fast64_t bundle_version; /* moved on by compare-and-swap: from the version counted for to the next */
+    struct eg_taking *taking; /* the group at hand */
+    uint64_t loose_clean;     /* appends outside the journal up to this one are durable */
+    eg_segment_state *segments; /* while recovering: as committed */
     size_t segment_count, segment_capacity;
-    uint64_t syncs;
-    engram_status failed; /* the cause that stopped commits */
+    uint64_t chunk_next; /* likewise: above every committed id */
 
-    pthread_mutex_t publish_lock; /* held for moments; guards what readers pin */
-    eg_root *root;
-    uint64_t version, time_ns;
-    eg_root *catalog; /* 'V' version u64 -> time u64, node address u64, node size u32, label */
-    eg_retained *retained;
-    size_t retained_count, retained_capacity;
-    engram_bundle *bundle;
-
+    atomic_uint_fast64_t loose_started, loose_finished; /* appends whose chunks no record carries */
     atomic_uint_fast64_t inode_next;
+    atomic_int failed; /* the cause that stopped commits, an engram_status */
+    atomic_uint_fast64_t journal_bytes; /* since the last checkpoint */
+
+    pthread_mutex_t pending_lock; /* guards the list, and that what is published agrees with it */
+    eg_pending *pending, **pending_end; /* oldest first */
+    pthread_mutex_t bundle_lock;  /* inside pending_lock; guards bundle and the lists of the group at hand */
+
+    eg_publication newest;
+
+    pthread_mutex_t checkpoint_lock;
+    eg_checkpointer checkpointer;
+    pthread_mutex_t history_lock;
+    eg_root *catalog; /* 'V' version u64 -> time u64, node address u64, node size u32, label */
+    eg_retained *retained; /* rising */
+    size_t retained_count, retained_capacity;
+
+    pthread_mutex_t workbench_lock;
+    eg_workbench *workbenches;
+    pthread_rwlock_t turn; /* shared by commits; exclusive for one that lost too often */
+    atomic_uint_fast64_t commits, conflicts, checkpoints, device_batches;
 };
 
-/* Moves the committed states on by the segment operations among ops, and chunk_next by the chunks. */
-engram_status eg_engram_note_segments(eg_engram *engram, eg_view operations, engram_error *error);
-/* Adds and removes vectors of chunks that became live or dead; reverted by swapping the lists. */
-engram_status eg_engram_count_root(eg_engram *engram, const eg_ids *live, const eg_ids *dead, engram_error *error);
-void eg_engram_hash_root(const eg_engram *engram, uint8_t hash[32]);
-/* Makes the applied edit the newest version; consumes *edit, takes the label over. */
-engram_status eg_engram_publish(eg_engram *engram, eg_edit **edit, eg_apply *apply, engram_error *error);
-/* Checkpoint with commit_lock held. */
-engram_status eg_engram_checkpoint_locked(eg_engram *engram, engram_error *error);
+/* ---- commit.c ---- */
+
+/* One transaction: validated, applied, durable as its entry says, published. Waits while memory or journal are
+ * far over their limits. ENGRAM_CONFLICT leaves request->conflict. */
+engram_status eg_commit_run(eg_engram *engram, eg_commit *request, engram_error *error);
+eg_durability eg_durability_of(const eg_engram *engram, engram_durability durability);
+engram_status eg_commit_start(eg_engram *engram, engram_error *error); /* makes the group engine */
+void eg_commit_stop(eg_engram *engram);
+/* Adds and removes vectors of chunks that became live or dead, from the given indices on. All or nothing. */
+engram_status eg_count_root(eg_engram *engram, engram_bundle *bundle, const eg_ids *live, size_t live_from, const eg_ids *dead, size_t dead_from, engram_error *error);
+void eg_hash_root(const engram_bundle *bundle, uint8_t hash[32]);
+/* Pins the newest version and gives the root bundle of just it. */
+engram_status eg_engram_pin_counted(eg_engram *engram, eg_version *version, engram_bundle *bundle, engram_error *error);
+/* Everything that is refused from now on gets this cause. */
+void eg_engram_fail(eg_engram *engram, engram_status status);
+engram_status eg_engram_check_writable(eg_engram *engram, engram_error *error);
+
+/* ---- versions.c ---- */
+
+/* What publishing a version will need, so that publishing cannot fail. Takes root over, also on failure, and
+ * the lists of apply on success. */
+engram_status eg_pending_create(eg_engram *engram, eg_root *root, uint64_t version, uint64_t time_ns, eg_apply *apply, eg_pending **pending, engram_error *error);
+/* Makes it the newest version, retained while the rules say so; consumes pending. */
+void eg_engram_publish(eg_engram *engram, eg_pending *pending);
+void eg_pending_free(eg_pending *pending);
+/* Lets go of what is retained in memory when that has become too much. */
+void eg_engram_thin(eg_engram *engram);
+
+/* Versions that snapshots of the newest tree name: rising, in fresh memory. */
+engram_status eg_engram_named_versions(eg_root *root, uint64_t **numbers, size_t *count, engram_error *error);
+/* One entry of the catalog. */
+enum { EG_CATALOG_FIXED = 20 };
+eg_key eg_key_catalog(uint64_t number);
+/* retention.c: which of the entries, oldest first, no rule and no name keeps: drop[i] is set. */
+typedef struct eg_retention_entry { uint64_t number, time_ns; bool keep; } eg_retention_entry;
+void eg_retention_apply(const engram_retention *rules, uint64_t now_ns, const eg_retention_entry *entries, size_t count, bool *drop);
+
+/* ---- checkpointing.c ---- */
+
+engram_status eg_checkpointer_start(eg_engram *engram, engram_error *error);
+void eg_checkpointer_stop(eg_engram *engram);
+/* Asks for one; returns at once. */
+void eg_checkpointer_ask(eg_engram *engram);
+/* Waits until the next one has ended. */
+void eg_checkpointer_wait(eg_engram *engram);
+/* Whether the limits of journal or memory ask for one; far: by so much that commits should wait. */
+bool eg_checkpoint_due(eg_engram *engram, bool far);
 /* Removes what no reader and no recovery needs any more; skipped while readers are there. */
 void eg_engram_sweep(eg_engram *engram);
+
+/* ---- recovery.c ---- */
+
 /* Opens nodes, store and journal, and replays; everything of `engram` before `nodes` is filled. */
 engram_status eg_engram_recover(eg_engram *engram, engram_error *error);
-/* verify_tree.c: one version's tree; calls problem and counts. */
-engram_status eg_verify_version(eg_engram *engram, const eg_version *version, bool newest, const eg_verify_options *options, uint64_t *problems, engram_error *error);
+
+/* ---- verify_tree.c ---- */
+
+/* One version's tree; calls problem and counts. bundle: the root bundle that it should have, or NULL. */
+engram_status eg_verify_version(eg_engram *engram, const eg_version *version, const engram_bundle *bundle, const eg_verify_options *options, uint64_t *problems, engram_error *error);
 
 #endif

@@ -97,6 +97,47 @@ static bool parse_segments(json_t *body, eg_manifest *manifest, engram_status *s
     return true;
 }
 
+static const struct {
+    const char *name;
+    size_t offset;
+} retention_counts[] = {
+    {"last", offsetof(engram_retention, last)},       {"hourly", offsetof(engram_retention, hourly)},
+    {"daily", offsetof(engram_retention, daily)},     {"weekly", offsetof(engram_retention, weekly)},
+    {"monthly", offsetof(engram_retention, monthly)}, {"yearly", offsetof(engram_retention, yearly)},
+};
+enum { RETENTION_COUNTS = sizeof retention_counts / sizeof *retention_counts };
+
+/* Not there: the defaults. */
+static bool parse_retention(json_t *body, engram_retention *retention)
+{
+    json_t *rules = json_object_get(body, "retention");
+    *retention = eg_retention_default;
+    if (rules == NULL)
+        return true;
+    if (!get_u64(rules, "every_s", &retention->every_s))
+        return false;
+    for (size_t i = 0; i < RETENTION_COUNTS; i++) {
+        uint64_t count;
+        if (!get_u64(rules, retention_counts[i].name, &count) || count > UINT32_MAX)
+            return false;
+        *(uint32_t *)((char *)retention + retention_counts[i].offset) = (uint32_t)count;
+    }
+    return true;
+}
+
+static json_t *retention_json(const engram_retention *retention)
+{
+    json_t *rules = json_pack("{s:I}", "every_s", (json_int_t)retention->every_s);
+    for (size_t i = 0; i < RETENTION_COUNTS && rules != NULL; i++) {
+        uint32_t count = *(const uint32_t *)((const char *)retention + retention_counts[i].offset);
+        if (json_object_set_new(rules, retention_counts[i].name, json_integer(count)) != 0) {
+            json_decref(rules);
+            return NULL;
+        }
+    }
+    return rules;
+}
+
 static bool parse_body(json_t *body, eg_manifest *manifest, engram_status *status)
 {
     json_t *end = json_object_get(body, "clean_end");
@@ -106,6 +147,7 @@ static bool parse_body(json_t *body, eg_manifest *manifest, engram_status *statu
                             !get_u64(end, "sequence", &manifest->clean_end.sequence)))
         return false;
     return parse_config(body, &manifest->config) &&
+           parse_retention(body, &manifest->retention) &&
            get_u64(body, "created_ns", &manifest->created_ns) &&
            get_u64(body, "checkpoint", &manifest->checkpoint) &&
            parse_segments(body, manifest, status);
@@ -190,11 +232,11 @@ static json_t *body_json(const eg_manifest *m)
                                        "offset", (json_int_t)m->clean_end.offset, "sequence",
                                        (json_int_t)m->clean_end.sequence)
                            : json_null();
-    return json_pack("{s:i,s:{s:i,s:s},s:s,s:s,s:i,s:I,s:I,s:o,s:o}", "format", MANIFEST_FORMAT,
+    return json_pack("{s:i,s:{s:i,s:s},s:s,s:s,s:i,s:I,s:I,s:o,s:o,s:o}", "format", MANIFEST_FORMAT,
                      "codebook", "version", 1, "seed", seed, "chunk", chunk, "hash", "xxh3-128",
                      "level", m->config.level, "created_ns", (json_int_t)m->created_ns,
                      "checkpoint", (json_int_t)m->checkpoint, "segments", segments_json(m),
-                     "clean_end", end);
+                     "clean_end", end, "retention", retention_json(&m->retention));
 }
 
 engram_status eg_manifest_write(eg_io *io, const char *dir, const eg_manifest *manifest,

@@ -105,3 +105,70 @@ void eg_ops_label(eg_buffer *out, eg_view text)
     eg_write_bytes(out, text.data, text.size);
     finish(out, body);
 }
+
+enum { CHUNK_FIXED = 4 * 8 + 16 + 2 * 4 + 2 + ENGRAM_BLOCKS };
+
+void eg_ops_chunk(eg_buffer *out, uint64_t id, const eg_new_chunk *chunk)
+{
+    size_t body = start(out, EG_OP_CHUNK);
+    eg_write_u64(out, id);
+    eg_write_u64(out, chunk->version);
+    eg_write_u64(out, chunk->created_ns);
+    eg_write_u64(out, chunk->base);
+    eg_write_bytes(out, chunk->fingerprint.bytes, sizeof chunk->fingerprint.bytes);
+    eg_write_u32(out, chunk->size);
+    eg_write_u32(out, chunk->spread);
+    eg_write_u8(out, (uint8_t)chunk->kind);
+    eg_write_u8(out, chunk->depth);
+    eg_write_bytes(out, chunk->vector, ENGRAM_BLOCKS);
+    eg_write_bytes(out, chunk->correction.data, chunk->correction.size);
+    finish(out, body);
+}
+
+bool eg_ops_read_chunk(eg_view body, uint64_t *id, eg_new_chunk *chunk)
+{
+    eg_reader in = eg_reader_make(body.data, body.size);
+    *chunk = (eg_new_chunk){0};
+    *id = eg_read_u64(&in);
+    chunk->version = eg_read_u64(&in);
+    chunk->created_ns = eg_read_u64(&in);
+    chunk->base = eg_read_u64(&in);
+    const uint8_t *fingerprint = eg_read_bytes(&in, sizeof chunk->fingerprint.bytes);
+    if (fingerprint != NULL)
+        memcpy(chunk->fingerprint.bytes, fingerprint, sizeof chunk->fingerprint.bytes);
+    chunk->size = eg_read_u32(&in);
+    chunk->spread = eg_read_u32(&in);
+    chunk->kind = (eg_correction_kind)eg_read_u8(&in);
+    chunk->depth = eg_read_u8(&in);
+    chunk->vector = eg_read_bytes(&in, ENGRAM_BLOCKS);
+    chunk->correction = (eg_view){.size = eg_reader_left(&in)};
+    chunk->correction.data = eg_read_bytes(&in, chunk->correction.size);
+    return !in.failed && *id != 0 && chunk->size != 0;
+}
+
+void eg_ops_rename(eg_buffer *out, uint64_t directory, eg_view name, uint64_t to_directory,
+                   eg_view to_name)
+{
+    size_t body = start(out, EG_OP_RENAME);
+    eg_write_u64(out, directory);
+    eg_write_u16(out, (uint16_t)name.size);
+    eg_write_bytes(out, name.data, name.size);
+    eg_write_u64(out, to_directory);
+    eg_write_bytes(out, to_name.data, to_name.size);
+    finish(out, body);
+}
+
+void eg_ops_snapshot(eg_buffer *out, uint64_t version, eg_view name)
+{
+    size_t body = start(out, EG_OP_SNAPSHOT);
+    eg_write_u64(out, version);
+    eg_write_bytes(out, name.data, name.size);
+    finish(out, body);
+}
+
+void eg_ops_forget(eg_buffer *out, eg_view name)
+{
+    size_t body = start(out, EG_OP_FORGET);
+    eg_write_bytes(out, name.data, name.size);
+    finish(out, body);
+}

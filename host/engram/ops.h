@@ -10,7 +10,11 @@
  *   tag 12 unlink      directory u64, name
  *   tag 13 put-xattr   inode u64, name length u16, name, value
  *   tag 14 clear-xattrs inode u64
- *   tag 15 label       text: this version is kept for ever under this label */
+ *   tag 15 label       text: this version is kept for ever under this label
+ *   tag 16 chunk       a new chunk with its data (eg_new_chunk): it may not be in its segment yet
+ *   tag 17 rename      directory u64, name length u16, name, directory u64, name: the first name becomes the second
+ *   tag 18 snapshot    version u64 (0: the one being made), name
+ *   tag 19 forget      name of a snapshot */
 #ifndef EG_ENGRAM_OPS_H
 #define EG_ENGRAM_OPS_H
 
@@ -27,7 +31,11 @@ enum {
     EG_OP_UNLINK = 12,
     EG_OP_PUT_XATTR = 13,
     EG_OP_CLEAR_XATTRS = 14,
-    EG_OP_LABEL = 15
+    EG_OP_LABEL = 15,
+    EG_OP_CHUNK = 16,
+    EG_OP_RENAME = 17,
+    EG_OP_SNAPSHOT = 18,
+    EG_OP_FORGET = 19
 };
 
 /* Each appends one operation; out->failed tells of memory. */
@@ -44,5 +52,12 @@ void eg_ops_unlink(eg_buffer *out, uint64_t directory, eg_view name);
 void eg_ops_put_xattr(eg_buffer *out, uint64_t inode, eg_view name, eg_view value);
 void eg_ops_clear_xattrs(eg_buffer *out, uint64_t inode);
 void eg_ops_label(eg_buffer *out, eg_view text);
+void eg_ops_chunk(eg_buffer *out, uint64_t id, const eg_new_chunk *chunk);
+/* The body of such an operation; vector and correction point into it. False: malformed. */
+bool eg_ops_read_chunk(eg_view body, uint64_t *id, eg_new_chunk *chunk);
+/* A directory must not come to lie below itself; the new name must be free. */
+void eg_ops_rename(eg_buffer *out, uint64_t directory, eg_view name, uint64_t to_directory, eg_view to_name);
+void eg_ops_snapshot(eg_buffer *out, uint64_t version, eg_view name);
+void eg_ops_forget(eg_buffer *out, eg_view name);
 
 #endif

@@ -1,11 +1,12 @@
 /* Opening: what the disk holds becomes the newest committed version.
  *
  * 1. The checkpoint that MANIFEST.json names. 2. The journal from there, read once for what it says
- * of segments: the store must know what is committed. 3. The store; a writer's copies committed
- * chunks out of files that were not sealed. 4. The journal again, each committed transaction
- * applied as at its commit, and the root bundle held against the hash in the record. 5. A writer
- * cuts the torn tail, and checkpoints if anything was replayed or rewritten. A reader does all this
- * in memory and changes nothing. */
+ * of segments: the store must know how far they are durable. 3. The store; a writer's copies those
+ * chunks out of files that were not sealed. 4. The journal again: chunks that records carry and that
+ * the segments do not hold are appended under their ids; each committed transaction is applied as at
+ * its commit, a group at a time, and the root bundle held against the hash at the group's end. 5. A
+ * writer cuts the torn tail, and checkpoints if anything was replayed or rewritten. A reader does all
+ * this in memory and changes nothing. */
 #include <inttypes.h>
 #include <stdio.h>
 
@@ -20,12 +21,61 @@ static engram_status no_memory(engram_error *error)
     return eg_fail(error, ENGRAM_NO_MEMORY, "out of memory opening an engram");
 }
 
-/* Pass 1: pending records wait in `pending` for their committed one. */
+/* ---- pass 1: segments ---- */
+
+/* Pending records wait in `pending` for their committed one. */
 typedef struct scan_context {
     eg_engram *engram;
     uint64_t transaction;
     eg_buffer pending;
 } scan_context;
+
+static eg_segment_state *find_segment(eg_engram *e, uint64_t id)
+{
+    for (size_t i = e->segment_count; i > 0; i--)
+        if (e->segments[i - 1].id == id)
+            return &e->segments[i - 1];
+    return NULL;
+}
+
+/* Extents only grow: an operation that was made ready early may say less than one before it. */
+static engram_status note_segment(eg_engram *e, eg_reader in, engram_error *error)
+{
+    eg_segment_state state = {.id = eg_read_u64(&in)};
+    state.chunk_count = eg_read_u64(&in);
+    state.payload_size = eg_read_u64(&in);
+    state.level = eg_read_u8(&in);
+    uint64_t last = e->segment_count != 0 ? e->segments[e->segment_count - 1].id : 0;
+    eg_segment_state *known = find_segment(e, state.id);
+    if (in.failed || (known == NULL && state.id <= last))
+        return eg_fail(error, ENGRAM_INVALID, "malformed segment operation");
+    if (known != NULL) {
+        if (state.chunk_count > known->chunk_count)
+            *known = state;
+        return ENGRAM_OK;
+    }
+    if (!eg_grow((void **)&e->segments, &e->segment_capacity, e->segment_count + 1,
+                 sizeof *e->segments))
+        return no_memory(error);
+    e->segments[e->segment_count++] = state;
+    return ENGRAM_OK;
+}
+
+/* Moves the extents on, and chunk_next. */
+static engram_status note_operations(eg_engram *e, eg_view operations, engram_error *error)
+{
+    eg_reader in = eg_reader_make(operations.data, operations.size);
+    eg_op op;
+    while (eg_op_next(&in, &op)) {
+        if (op.tag == EG_OP_SEGMENT)
+            EG_TRY(note_segment(e, eg_reader_make(op.body.data, op.body.size), error));
+        bool has_id = op.tag == EG_OP_WRITE_CHUNK || (op.tag == EG_OP_CHUNK && op.body.size >= 8);
+        if (has_id && eg_get_u64(op.body.data) >= e->chunk_next)
+            e->chunk_next = eg_get_u64(op.body.data) + 1;
+    }
+    return in.failed ? eg_fail(error, ENGRAM_INVALID, "malformed operation in a transaction")
+                     : ENGRAM_OK;
+}
 
 static void keep_segments(eg_buffer *out, eg_view operations)
 {
@@ -45,117 +95,200 @@ static engram_status scan_record(void *context, const eg_record *record, engram_
     c->transaction = record->transaction;
     if (record->transaction >= e->transaction_next)
         e->transaction_next = record->transaction + 1;
+    if (record->state == EG_RECORD_COMMITTED && c->pending.size == 0)
+        return note_operations(e, record->operations, error);
     keep_segments(&c->pending, record->operations);
     if (c->pending.failed)
         return no_memory(error);
     if (record->state != EG_RECORD_COMMITTED)
         return ENGRAM_OK;
     engram_status status =
-        eg_engram_note_segments(e, (eg_view){c->pending.data, c->pending.size}, error);
+        note_operations(e, (eg_view){c->pending.data, c->pending.size}, error);
     eg_buffer_clear(&c->pending);
     return status;
 }
 
-/* Pass 2. */
+/* ---- pass 2: transactions ---- */
+
 typedef struct replay_context {
     eg_engram *engram;
-    eg_edit *edit; /* of the transaction at hand, or NULL */
+    eg_edit *edit; /* of the group at hand, or NULL */
     eg_apply apply;
+    uint64_t version, time_ns; /* of the last transaction in it */
     uint64_t transaction;
-    uint64_t end;        /* sequence at which pass 1 ended: a writer may have gone on since */
-    bool chunks_missing; /* of the transaction at hand; damage once it proves committed */
-    uint64_t missing_id;
+    eg_buffer pending; /* operations of a transaction whose committed record has not come */
+    uint64_t end;      /* sequence at which pass 1 ended: a writer may have gone on since */
 } replay_context;
 
-static void drop_edit(replay_context *c)
+static void replay_fini(replay_context *c)
 {
-    if (c->edit != NULL) {
-        eg_edit_abort(&c->edit);
+    if (c->edit != NULL)
         eg_apply_fini(&c->apply);
-    }
+    eg_edit_abort(&c->edit);
+    eg_buffer_fini(&c->pending);
 }
 
-/* Every chunk that a committed transaction wrote must be in the store with that fingerprint. */
-static engram_status check_chunks(replay_context *c, const eg_record *record, engram_error *error)
+static engram_status missing(eg_engram *e, uint64_t id, engram_error *error)
 {
-    eg_engram *e = c->engram;
-    eg_reader in = eg_reader_make(record->operations.data, record->operations.size);
-    eg_op op;
-    while (!c->chunks_missing && eg_op_next(&in, &op)) {
-        eg_chunk_info info;
-        if (op.tag != EG_OP_WRITE_CHUNK)
-            continue;
-        uint64_t id = eg_get_u64(op.body.data);
-        engram_error inner = {0};
-        engram_status status = eg_store_get_info(e->store, id, &info, &inner);
-        if (status == ENGRAM_NO_MEMORY || status == ENGRAM_IO)
-            return eg_fail(error, status, "%s", inner.message);
-        if (status != ENGRAM_OK || memcmp(info.fingerprint.bytes, op.body.data + 8, 16) != 0) {
-            c->chunks_missing = true;
-            c->missing_id = id;
-        }
-    }
-    if (c->chunks_missing && record->state == EG_RECORD_COMMITTED)
-        return eg_fail(error, ENGRAM_DAMAGED,
-                       "%s: the journal committed chunk %" PRIu64
-                       ", which its segment does not hold",
-                       e->dir, c->missing_id);
+    return eg_fail(error, ENGRAM_DAMAGED,
+                   "%s: the journal committed chunk %" PRIu64 ", which its segment does not hold",
+                   e->dir, id);
+}
+
+/* A chunk that a committed transaction wrote must be in the store with that fingerprint. */
+static engram_status check_chunk(eg_engram *e, uint64_t id, const uint8_t *fingerprint,
+                                 engram_error *error)
+{
+    eg_chunk_info info;
+    engram_error inner = {0};
+    engram_status status = eg_store_get_info(e->store, id, &info, &inner);
+    if (status == ENGRAM_NO_MEMORY || status == ENGRAM_IO)
+        return eg_fail(error, status, "%s", inner.message);
+    if (status != ENGRAM_OK ||
+        memcmp(info.fingerprint.bytes, fingerprint, sizeof info.fingerprint.bytes) != 0)
+        return missing(e, id, error);
     return ENGRAM_OK;
 }
 
-static engram_status replay_commit(replay_context *c, engram_error *error)
+/* A chunk that the record carries: appended, unless its segment is durable that far. */
+static engram_status take_chunk(eg_engram *e, eg_view body, engram_error *error)
 {
-    eg_engram *e = c->engram;
-    EG_TRY(eg_apply_finish(&c->apply, error));
-    EG_TRY(eg_engram_count_root(e, &c->apply.live, &c->apply.dead, error));
+    uint64_t id;
+    eg_new_chunk chunk;
+    if (!eg_ops_read_chunk(body, &id, &chunk))
+        return eg_fail(error, ENGRAM_INVALID, "malformed chunk in a transaction");
+    if (id < eg_store_next_id(e->store))
+        return check_chunk(e, id, chunk.fingerprint.bytes, error);
+    chunk.id = id;
+    return eg_store_append(e->store, &chunk, 1, &id, error);
+}
+
+static engram_status take_chunks(eg_engram *e, eg_view operations, engram_error *error)
+{
+    eg_reader in = eg_reader_make(operations.data, operations.size);
+    eg_op op;
+    while (eg_op_next(&in, &op)) {
+        if (op.tag == EG_OP_CHUNK)
+            EG_TRY(take_chunk(e, op.body, error));
+        if (op.tag == EG_OP_WRITE_CHUNK)
+            EG_TRY(check_chunk(e, eg_get_u64(op.body.data), op.body.data + 8, error));
+    }
+    return ENGRAM_OK;
+}
+
+static engram_status check_root(replay_context *c, engram_error *error)
+{
     uint8_t hash[32];
-    eg_engram_hash_root(e, hash);
+    eg_hash_root(c->engram->bundle, hash);
     if (c->apply.has_root_hash && memcmp(hash, c->apply.root_hash, sizeof hash) != 0)
         return eg_fail(error, ENGRAM_DAMAGED,
                        "%s: the root bundle of version %" PRIu64 " is not what was committed",
-                       e->dir, c->apply.version);
-    EG_TRY(eg_engram_publish(e, &c->edit, &c->apply, error));
-    eg_apply_fini(&c->apply);
-    e->recovery.transactions++;
+                       c->engram->dir, c->version);
     return ENGRAM_OK;
 }
 
-static engram_status replay_record(void *context, const eg_record *record, engram_error *error)
+static engram_status publish_root(replay_context *c, eg_root *root, engram_error *error)
 {
-    replay_context *c = context;
     eg_engram *e = c->engram;
-    if (record->sequence >= c->end)
+    eg_pending *pending;
+    eg_root *assigned = eg_root_retain(root);
+    engram_status status =
+        eg_pending_create(e, root, c->version, c->time_ns, &c->apply, &pending, error);
+    if (status != ENGRAM_OK) {
+        eg_root_release(assigned);
+        return status;
+    }
+    eg_root_release(e->assigned);
+    e->assigned = assigned;
+    e->assigned_version = c->version;
+    e->assigned_time_ns = c->time_ns;
+    if (c->apply.totals.next_inode > atomic_load(&e->inode_next))
+        atomic_store(&e->inode_next, c->apply.totals.next_inode);
+    eg_engram_publish(e, pending);
+    return ENGRAM_OK;
+}
+
+/* The group at hand becomes a version that can be pinned, as at its commit. */
+static engram_status end_group(replay_context *c, engram_error *error)
+{
+    eg_engram *e = c->engram;
+    eg_root *root = NULL;
+    if (c->edit == NULL)
         return ENGRAM_OK;
-    e->recovery.records++;
-    if (record->transaction != c->transaction) {
-        drop_edit(c); /* it was never committed */
-        c->chunks_missing = false;
-    }
-    c->transaction = record->transaction;
-    if (record->state != EG_RECORD_COMMITTED && record->state != EG_RECORD_PENDING) {
-        drop_edit(c);
+    EG_TRY(eg_apply_finish(&c->apply, error));
+    EG_TRY(eg_count_root(e, e->bundle, &c->apply.live, 0, &c->apply.dead, 0, error));
+    EG_TRY(check_root(c, error));
+    engram_status status = eg_edit_finish(&c->edit, &root, error);
+    if (status == ENGRAM_OK)
+        status = publish_root(c, root, error);
+    eg_apply_fini(&c->apply);
+    return status;
+}
+
+static engram_status begin_group(replay_context *c, engram_error *error)
+{
+    eg_engram *e = c->engram;
+    if (c->edit != NULL)
         return ENGRAM_OK;
+    EG_TRY(eg_edit_begin(e->assigned, &c->edit, error));
+    engram_status status =
+        eg_apply_init(&c->apply, c->edit, e->assigned_version, e->assigned_time_ns, error);
+    if (status != ENGRAM_OK) {
+        eg_apply_fini(&c->apply);
+        eg_edit_abort(&c->edit);
     }
-    if (c->edit == NULL) {
-        EG_TRY(eg_edit_begin(e->root, &c->edit, error));
-        engram_status status =
-            eg_apply_init(&c->apply, c->edit, e->version + 1, record->time_ns, error);
-        if (status != ENGRAM_OK) {
-            drop_edit(c);
-            return status;
-        }
-    }
-    c->apply.time_ns = record->time_ns;
-    EG_TRY(check_chunks(c, record, error));
+    c->version = e->assigned_version;
+    return status;
+}
+
+static engram_status replay_transaction(replay_context *c, const eg_record *record,
+                                        eg_view operations, engram_error *error)
+{
+    eg_engram *e = c->engram;
     engram_error inner = {0};
-    engram_status status = eg_apply_run(&c->apply, record->operations, &inner);
+    EG_TRY(begin_group(c, error));
+    c->apply.version = ++c->version;
+    c->apply.time_ns = c->time_ns = record->time_ns;
+    c->apply.has_root_hash = false;
+    engram_status status = take_chunks(e, operations, &inner);
+    if (status == ENGRAM_OK)
+        status = eg_apply_run(&c->apply, operations, &inner);
     if (status == ENGRAM_INVALID)
         return eg_fail(error, ENGRAM_DAMAGED, "%s: journal record %" PRIu64 ": %s", e->dir,
                        record->sequence, inner.message);
     if (status != ENGRAM_OK)
         return eg_fail(error, status, "%s", inner.message);
-    return record->state == EG_RECORD_COMMITTED ? replay_commit(c, error) : ENGRAM_OK;
+    e->recovery.transactions++;
+    return c->apply.has_root_hash ? end_group(c, error) : ENGRAM_OK;
 }
+
+static engram_status replay_record(void *context, const eg_record *record, engram_error *error)
+{
+    replay_context *c = context;
+    if (record->sequence >= c->end)
+        return ENGRAM_OK;
+    c->engram->recovery.records++;
+    if (record->transaction != c->transaction)
+        eg_buffer_clear(&c->pending); /* it was never committed */
+    c->transaction = record->transaction;
+    if (record->state == EG_RECORD_COMMITTED && c->pending.size == 0)
+        return replay_transaction(c, record, record->operations, error);
+    if (record->state != EG_RECORD_COMMITTED && record->state != EG_RECORD_PENDING) {
+        eg_buffer_clear(&c->pending);
+        return ENGRAM_OK;
+    }
+    eg_write_bytes(&c->pending, record->operations.data, record->operations.size);
+    if (c->pending.failed)
+        return no_memory(error);
+    if (record->state == EG_RECORD_PENDING)
+        return ENGRAM_OK;
+    engram_status status =
+        replay_transaction(c, record, (eg_view){c->pending.data, c->pending.size}, error);
+    eg_buffer_clear(&c->pending);
+    return status;
+}
+
+/* ---- opening the parts ---- */
 
 static engram_status open_nodes(eg_engram *e, const eg_checkpoint *c, engram_error *error)
 {
@@ -167,11 +300,20 @@ static engram_status open_nodes(eg_engram *e, const eg_checkpoint *c, engram_err
                                 .cache_size = e->options.cache_size};
     engram_status status = eg_nodes_open(e->io, path, &options, &e->nodes, error);
     eg_free(path);
-    if (status == ENGRAM_OK)
-        status = eg_root_open(e->nodes, c->tree, &e->root, error);
+    eg_root *tree = NULL;
     if (status == ENGRAM_OK)
         status = eg_root_open(e->nodes, c->catalog, &e->catalog, error);
-    return status;
+    if (status == ENGRAM_OK)
+        status = eg_root_open(e->nodes, c->tree, &tree, error);
+    EG_TRY(status);
+    eg_published *published = eg_published_create(c->version, c->time_ns, tree);
+    if (published == NULL) {
+        eg_root_release(tree);
+        return no_memory(error);
+    }
+    e->assigned = eg_root_retain(tree);
+    eg_publication_set(&e->newest, published);
+    return ENGRAM_OK;
 }
 
 static engram_status open_store(eg_engram *e, engram_error *error)
@@ -189,8 +331,8 @@ static engram_status open_store(eg_engram *e, engram_error *error)
     return status;
 }
 
-/* What recovery made of the segments; counts those that were rewritten. */
-static engram_status take_states(eg_engram *e, engram_error *error)
+/* Counts the segments that recovery wrote anew. */
+static engram_status count_rewritten(eg_engram *e, engram_error *error)
 {
     eg_segment_state *states = NULL;
     size_t count = 0;
@@ -201,18 +343,25 @@ static engram_status take_states(eg_engram *e, engram_error *error)
             known = e->segments[j].id == states[i].id;
         e->recovery.segments_rewritten += !known;
     }
-    eg_free(e->segments);
-    e->segments = states;
-    e->segment_count = e->segment_capacity = count;
+    eg_free(states);
     return ENGRAM_OK;
+}
+
+static uint64_t journal_file_size(const eg_engram *e)
+{
+    const uint64_t most = (uint64_t)64 << 20;
+    uint64_t size = e->options.journal_size;
+    if (e->options.journal_file_size != 0)
+        return e->options.journal_file_size;
+    return size != 0 && size < most ? size : most;
 }
 
 static engram_status start_writing(eg_engram *e, const char *journal_dir, const eg_journal_end *end,
                                    engram_error *error)
 {
-    EG_TRY(take_states(e, error));
+    EG_TRY(count_rewritten(e, error));
     EG_TRY(eg_journal_open(e->io, journal_dir, end,
-                           &(eg_journal_options){.file_size = e->options.journal_size}, &e->journal,
+                           &(eg_journal_options){.file_size = journal_file_size(e)}, &e->journal,
                            error));
     bool clean = e->manifest.clean && e->recovery.records == 0 && end->torn == 0 &&
                  e->recovery.segments_rewritten == 0;
@@ -222,7 +371,7 @@ static engram_status start_writing(eg_engram *e, const char *journal_dir, const 
                " bytes, rewrote %" PRIu64 " segments",
                e->dir, e->recovery.transactions, e->recovery.torn_bytes,
                e->recovery.segments_rewritten);
-        return eg_engram_checkpoint_locked(e, error); /* nobody else has it yet */
+        return eg_engram_checkpoint(e, error);
     }
     eg_engram_sweep(e);
     return ENGRAM_OK;
@@ -232,8 +381,8 @@ static engram_status load_checkpoint(eg_engram *e, eg_checkpoint *c, engram_erro
 {
     EG_TRY(eg_checkpoint_read(e->io, e->dir, e->manifest.checkpoint, c, e->bundle, error));
     e->replay_start = c->journal;
-    e->version = c->version;
-    e->time_ns = c->time_ns;
+    e->assigned_version = c->version;
+    e->assigned_time_ns = c->time_ns;
     e->transaction_next = c->transaction_next;
     e->chunk_next = c->chunk_next;
     atomic_store(&e->inode_next, c->inode_next);
@@ -261,8 +410,11 @@ static engram_status recover_from(eg_engram *e, const char *journal_dir, engram_
     eg_journal_end now;
     status = eg_journal_read(e->io, journal_dir, c.journal, durable, replay_record, &replay, &now,
                              error);
-    drop_edit(&replay);
+    if (status == ENGRAM_OK) /* a crash may have cut the end off a group */
+        status = end_group(&replay, error);
+    replay_fini(&replay);
     EG_TRY(status);
+    atomic_store(&e->bundle_version, e->assigned_version);
     e->recovery.torn_bytes = end.torn;
     return e->options.read_only ? ENGRAM_OK : start_writing(e, journal_dir, &end, error);
 }
@@ -275,22 +427,4 @@ engram_status eg_engram_recover(eg_engram *engram, engram_error *error)
     engram_status status = recover_from(engram, journal_dir, error);
     eg_free(journal_dir);
     return status;
-}
-
-void eg_engram_sweep(eg_engram *engram)
-{
-    engram_error inner = {0};
-    eg_file *lock = NULL;
-    engram_status status = eg_lock_against_readers(engram->io, engram->dir, &lock, NULL);
-    if (status != ENGRAM_OK)
-        return; /* a reader is there: the next sweep takes them */
-    status = eg_journal_release(engram->journal, engram->replay_start.file, &inner);
-    if (status == ENGRAM_OK)
-        status = eg_checkpoint_sweep(engram->io, engram->dir, engram->manifest.checkpoint, &inner);
-    if (status == ENGRAM_OK)
-        status = eg_store_sweep(engram->store, &inner);
-    engram->io->close(engram->io, &lock);
-    if (status != ENGRAM_OK) /* everything committed is safe: only space was not returned */
-        eg_log(EG_LOG_WARNING, "%s: old files could not be removed: %s", engram->dir,
-               inner.message);
 }

@@ -63,20 +63,20 @@ static engram_status verify_store(eg_engram *engram, const eg_verify_options *op
     return status;
 }
 
-typedef struct label_list {
-    uint64_t *numbers;
-    size_t count, capacity;
-} label_list;
+/* ---- versions ---- */
 
-static engram_status collect_label(void *context, uint64_t number, uint64_t time_ns, eg_view label,
-                                   engram_error *error)
+typedef struct version_list {
+    struct { uint64_t number; bool kept; } *list;
+    size_t count, capacity;
+} version_list;
+
+static engram_status collect_version(void *context, const engram_retained *r, engram_error *error)
 {
-    label_list *list = context;
-    (void)time_ns;
-    (void)label;
-    if (!eg_grow((void **)&list->numbers, &list->capacity, list->count + 1, sizeof *list->numbers))
+    version_list *all = context;
+    if (!eg_grow((void **)&all->list, &all->capacity, all->count + 1, sizeof *all->list))
         return eg_fail(error, ENGRAM_NO_MEMORY, "out of memory verifying");
-    list->numbers[list->count++] = number;
+    all->list[all->count].number = r->version;
+    all->list[all->count++].kept = *r->label != 0 || *r->snapshot != 0;
     return ENGRAM_OK;
 }
 
@@ -94,40 +94,78 @@ static engram_status as_finding(engram_status status, engram_error *inner,
     return ENGRAM_OK;
 }
 
-static engram_status verify_number(eg_engram *engram, uint64_t number,
-                                   const eg_verify_options *options, uint64_t *problems,
-                                   engram_error *error)
+static engram_status ignore_change(void *context, eg_view key, const eg_view *from,
+                                   const eg_view *to, engram_error *error)
+{
+    (void)context, (void)key, (void)from, (void)to, (void)error;
+    return ENGRAM_OK;
+}
+
+typedef struct walk {
+    eg_engram *engram;
+    const eg_verify_options *options;
+    uint64_t *problems;
+    eg_version before; /* the version looked at last; no root at first */
+} walk;
+
+/* In full what is kept for ever; of the others, which are many and share nearly all, the nodes that
+ * differ from those of the version before. */
+static engram_status verify_one(walk *w, uint64_t number, bool kept, engram_error *error)
 {
     eg_version version = {0};
     engram_error inner = {0};
-    engram_status status = eg_engram_pin_number(engram, number, &version, &inner);
+    engram_status status = eg_engram_pin_number(w->engram, number, &version, &inner);
+    if (status == ENGRAM_NOT_FOUND) /* let go of since it was listed */
+        return ENGRAM_OK;
+    if (status == ENGRAM_OK && !kept && w->before.root != NULL)
+        status = eg_root_diff(w->before.root, version.root, ignore_change, NULL, &inner);
+    else if (status == ENGRAM_OK)
+        status = eg_verify_version(w->engram, &version, NULL, w->options, w->problems, &inner);
+    if (version.root != NULL) {
+        if (w->before.root != NULL)
+            eg_version_release(&w->before);
+        w->before = version;
+    }
+    return as_finding(status, &inner, w->options, w->problems, error);
+}
+
+static engram_status verify_newest(walk *w, engram_error *error)
+{
+    eg_version newest = {0};
+    engram_error inner = {0};
+    engram_bundle *bundle = eg_alloc(sizeof *bundle);
+    if (bundle == NULL)
+        return eg_fail(error, ENGRAM_NO_MEMORY, "out of memory verifying");
+    engram_status status = eg_engram_pin_counted(w->engram, &newest, bundle, &inner);
     if (status == ENGRAM_OK)
-        status = eg_verify_version(engram, &version, number == engram->version, options, problems,
-                                   &inner);
-    eg_version_release(&version);
-    return as_finding(status, &inner, options, problems, error);
+        status = eg_verify_version(w->engram, &newest, bundle, w->options, w->problems, &inner);
+    if (newest.root != NULL)
+        eg_version_release(&newest);
+    eg_free(bundle);
+    return as_finding(status, &inner, w->options, w->problems, error);
 }
 
 engram_status eg_engram_verify(eg_engram *engram, const eg_verify_options *options,
                                uint64_t *problems, engram_error *error)
 {
-    *problems = 0;
-    label_list list = {0};
+    version_list all = {0};
+    walk w = {.engram = engram, .options = options, .problems = problems};
     engram_error inner = {0};
-    EG_TRY(verify_store(engram, options, problems, error));
-    engram_status status = as_finding(eg_engram_labels(engram, collect_label, &list, &inner),
-                                      &inner, options, problems, error);
     eg_version newest;
-    bool newest_labelled = list.count != 0 && list.numbers[list.count - 1] == engram->version;
-    if (status == ENGRAM_OK && !newest_labelled)
-        status = eg_engram_pin(engram, &newest, error);
-    if (status == ENGRAM_OK && !newest_labelled) {
-        uint64_t number = newest.number;
-        eg_version_release(&newest);
-        status = collect_label(&list, number, 0, (eg_view){0}, error);
-    }
-    for (size_t i = 0; i < list.count && status == ENGRAM_OK; i++)
-        status = verify_number(engram, list.numbers[i], options, problems, error);
-    eg_free(list.numbers);
+    *problems = 0;
+    EG_TRY(verify_store(engram, options, problems, error));
+    EG_TRY(eg_engram_pin(engram, &newest, error));
+    uint64_t last = newest.number;
+    eg_version_release(&newest);
+    engram_status status = as_finding(engram_versions(engram, collect_version, &all, &inner),
+                                      &inner, options, problems, error);
+    for (size_t i = 0; i < all.count && status == ENGRAM_OK; i++)
+        if (all.list[i].number != last)
+            status = verify_one(&w, all.list[i].number, all.list[i].kept, error);
+    if (w.before.root != NULL)
+        eg_version_release(&w.before);
+    if (status == ENGRAM_OK)
+        status = verify_newest(&w, error);
+    eg_free(all.list);
     return status;
 }

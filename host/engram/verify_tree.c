@@ -189,6 +189,15 @@ static engram_status check_holder(tree_context *c, eg_view key, eg_view value)
     return ENGRAM_OK;
 }
 
+static engram_status check_snapshot(tree_context *c, eg_view key, eg_view value)
+{
+    eg_view name = {key.data + 1, key.size - 1};
+    if (value.size != EG_SNAPSHOT_VALUE_SIZE || !eg_name_valid(name) ||
+        eg_get_u64(value.data) > c->version->number)
+        problem(c, "a snapshot cannot be read");
+    return ENGRAM_OK;
+}
+
 static engram_status check_key(tree_context *c, eg_view key, eg_view value, engram_error *error)
 {
     switch (key.data[0]) {
@@ -203,6 +212,8 @@ static engram_status check_key(tree_context *c, eg_view key, eg_view value, engr
         return ENGRAM_OK;
     case 'R':
         return check_holder(c, key, value);
+    case 'N':
+        return check_snapshot(c, key, value);
     case 'S':
     case 'X':
         return ENGRAM_OK;
@@ -242,7 +253,7 @@ static engram_status for_all_keys(tree_context *c, const char *from, check_fn *c
     bool at_end = status == ENGRAM_NOT_FOUND;
     while (status == ENGRAM_OK) {
         eg_view key = eg_cursor_key(cursor);
-        if (key.size < 9 && key.data[0] != 'S')
+        if (key.size < 9 && key.data[0] != 'S' && key.data[0] != 'N')
             problem(c, "a key of %zu bytes", key.size);
         else
             status = check(c, key, eg_cursor_value(cursor), error);
@@ -255,7 +266,8 @@ static engram_status for_all_keys(tree_context *c, const char *from, check_fn *c
     return at_end ? ENGRAM_OK : status;
 }
 
-static engram_status check_totals(tree_context *c, bool newest, engram_error *error)
+static engram_status check_totals(tree_context *c, const engram_bundle *bundle,
+                                  engram_error *error)
 {
     eg_tree_totals stored;
     EG_TRY(eg_fs_totals(c->version->root, &stored, error));
@@ -267,17 +279,15 @@ static engram_status check_totals(tree_context *c, bool newest, engram_error *er
         stored.next_inode < c->counted.next_inode ? c->counted.next_inode : stored.next_inode;
     if (memcmp(&stored, &c->counted, sizeof stored) != 0)
         problem(c, "the totals do not agree with what is there");
-    bool same =
-        c->fresh->count == c->engram->bundle->count &&
-        memcmp(c->fresh->counters, c->engram->bundle->counters, sizeof c->fresh->counters) == 0;
-    if (newest && !same)
+    if (bundle != NULL && (c->fresh->count != bundle->count ||
+                           memcmp(c->fresh->counters, bundle->counters, sizeof bundle->counters) != 0))
         problem(c, "the root bundle differs from a fresh bundle of the live chunks");
     return ENGRAM_OK;
 }
 
-engram_status eg_verify_version(eg_engram *engram, const eg_version *version, bool newest,
-                                const eg_verify_options *options, uint64_t *problems,
-                                engram_error *error)
+engram_status eg_verify_version(eg_engram *engram, const eg_version *version,
+                                const engram_bundle *bundle, const eg_verify_options *options,
+                                uint64_t *problems, engram_error *error)
 {
     tree_context c = {
         .engram = engram, .version = version, .options = options, .problems = problems};
@@ -292,7 +302,7 @@ engram_status eg_verify_version(eg_engram *engram, const eg_version *version, bo
     if (status == ENGRAM_OK)
         status = for_all_keys(&c, "I", check_inode_links, error);
     if (status == ENGRAM_OK)
-        status = check_totals(&c, newest, error);
+        status = check_totals(&c, bundle, error);
     eg_free(c.fresh);
     eg_buffer_fini(&c.scratch);
     return status;

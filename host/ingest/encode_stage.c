@@ -3,7 +3,7 @@
  * 1. in parallel: fingerprint each cut and compare it with the stored chunks of that
  * fingerprint. 2. In order: cuts equal to an earlier one of the batch. 3. The new ones: vectors by
  * the device, corrections in parallel. 4. Append them to the active segment. 5. Write the
- * transaction: chunks, segments, and the events with each file's content. */
+ * transaction: chunks, and the events with each file's content. */
 #include "base/clock.h"
 #include "base/memory.h"
 #include "base/status.h"
@@ -34,8 +34,6 @@ typedef struct eg_encode_stage {
     size_t table_capacity;
     eg_buffer refs;           /* of the file at hand: over batches */
     uint64_t next_version;    /* that the batch at hand will make */
-    eg_segment_state *states; /* as last written to the journal */
-    size_t state_count;
     atomic_int status;
     pthread_mutex_t error_lock;
     engram_error error;
@@ -85,7 +83,7 @@ engram_status eg_encode_stage_create(eg_ingest *ingest, engram_error *error)
         if (s->scratch[i] == NULL)
             return no_memory(error);
     }
-    return eg_store_get_states(eg_engram_store(ingest->engram), &s->states, &s->state_count, error);
+    return ENGRAM_OK;
 }
 
 void eg_encode_stage_free(eg_ingest *ingest)
@@ -99,7 +97,7 @@ void eg_encode_stage_free(eg_ingest *ingest)
     }
     eg_buffer_fini(&s->refs);
     void *arrays[] = {s->coders,  s->scratch, s->fresh,  s->views,          s->chunks, s->ids,
-                      s->vectors, s->spreads, s->packed, s->packed_offsets, s->table,  s->states};
+                      s->vectors, s->spreads, s->packed, s->packed_offsets, s->table};
     for (size_t i = 0; i < sizeof arrays / sizeof *arrays; i++)
         eg_free(arrays[i]);
     pthread_mutex_destroy(&s->error_lock);
@@ -256,26 +254,6 @@ static engram_status store_fresh(eg_ingest *ingest, engram_error *error)
     return ENGRAM_OK;
 }
 
-/* The segments that changed since the last transaction. */
-static engram_status write_segments(eg_ingest *ingest, engram_error *error)
-{
-    eg_encode_stage *s = ingest->encode;
-    eg_segment_state *states = NULL;
-    size_t count = 0, old = 0;
-    EG_TRY(eg_store_get_states(eg_engram_store(ingest->engram), &states, &count, error));
-    for (size_t i = 0; i < count; i++) {
-        while (old < s->state_count && s->states[old].id < states[i].id)
-            old++;
-        bool known = old < s->state_count && s->states[old].id == states[i].id;
-        if (!known || s->states[old].chunk_count != states[i].chunk_count)
-            eg_ops_segment(&s->batch->commit, &states[i]);
-    }
-    eg_free(s->states);
-    s->states = states;
-    s->state_count = count;
-    return ENGRAM_OK;
-}
-
 /* The content of the complete file, in operations that fit a journal record. */
 static void write_content(eg_encode_stage *s, uint64_t number)
 {
@@ -331,8 +309,6 @@ engram_status eg_encode_stage_run(eg_ingest *ingest, eg_batch *batch, engram_err
         if (batch->cuts[i].same_as != i)
             batch->cuts[i].id = batch->cuts[batch->cuts[i].same_as].id;
     batch->delta.chunks += batch->cut_count;
-    if (s->fresh_count != 0)
-        EG_TRY(write_segments(ingest, error));
     EG_TRY(write_events(s, error));
     s->next_version += batch->commit.size != 0;
     return ENGRAM_OK;
