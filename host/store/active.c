@@ -9,8 +9,7 @@
 
 enum {
     STAGE_SIZE = 256 << 10, /* small corrections are gathered up to this before they are written */
-    STAGED_MAX = 64 << 10,  /* a larger one goes straight to the file */
-    COLUMNS_FIRST = 256     /* vectors in the first memory for them */
+    STAGED_MAX = 64 << 10   /* a larger one goes straight to the file */
 };
 
 static uint64_t align(uint64_t offset, uint64_t to)
@@ -64,6 +63,18 @@ static engram_status write_new_file(eg_segment *segment, const char *dir, engram
     return io->sync_dir(io, dir, error);
 }
 
+static engram_status allocate(eg_segment *segment)
+{
+    segment->block_count = EG_SEGMENT_CHUNKS_MAX / EG_SEGMENT_BLOCK;
+    segment->blocks = eg_alloc_zero(segment->block_count, sizeof *segment->blocks);
+    if (segment->blocks == NULL) {
+        segment->block_count = 0;
+        return ENGRAM_NO_MEMORY;
+    }
+    segment->columns = eg_columns_create(EG_SEGMENT_CHUNKS_MAX);
+    return segment->columns != NULL ? ENGRAM_OK : ENGRAM_NO_MEMORY;
+}
+
 static eg_segment *segment_new(eg_io *io, const eg_segment_plan *plan)
 {
     eg_segment *segment = eg_alloc_zero(1, sizeof *segment);
@@ -79,6 +90,7 @@ static eg_segment *segment_new(eg_io *io, const eg_segment_plan *plan)
     segment->ids_contiguous = true;
     segment->loaded = true;
     pthread_mutex_init(&segment->lock, NULL);
+    pthread_mutex_init(&segment->sync_lock, NULL);
     segment->header = (eg_segment_header){.id = plan->id,
                                           .generation = 1,
                                           .stage = EG_SEGMENT_ACTIVE,
@@ -86,10 +98,7 @@ static eg_segment *segment_new(eg_io *io, const eg_segment_plan *plan)
                                           .created_ns = eg_clock_wall_ns(),
                                           .first_id = plan->first_id};
     reserve_regions(&segment->header, plan->payload_size + EG_CHUNK_BYTES_MAX);
-    segment->block_count = EG_SEGMENT_CHUNKS_MAX / EG_SEGMENT_BLOCK;
-    segment->blocks = eg_alloc_zero(segment->block_count, sizeof *segment->blocks);
-    if (segment->blocks == NULL) {
-        segment->block_count = 0;
+    if (allocate(segment) != ENGRAM_OK) {
         eg_segment_free(segment);
         return NULL;
     }
@@ -112,41 +121,28 @@ engram_status eg_segment_create(eg_io *io, const char *dir, const eg_segment_pla
     return ENGRAM_OK;
 }
 
-/* ---- append ---- */
-
-static engram_status grow_columns(eg_segment *segment, size_t need, engram_error *error)
+engram_status eg_segment_create_in_memory(eg_io *io, const eg_segment_plan *plan,
+                                          eg_segment **segment, engram_error *error)
 {
-    eg_columns *old = segment->columns;
-    if (old != NULL && old->capacity >= need)
-        return ENGRAM_OK;
-    size_t capacity = old != NULL ? 2 * old->capacity : COLUMNS_FIRST;
-    while (capacity < need)
-        capacity *= 2;
-    eg_columns *grown = eg_columns_create(capacity);
-    if (grown == NULL)
-        return eg_fail(error, ENGRAM_NO_MEMORY, "no memory for the vectors of a segment");
-    if (old != NULL) {
-        memcpy(grown->vectors, old->vectors, segment->appended * (size_t)EG_SEGMENT_VECTOR_SIZE);
-        memcpy(grown->ids, old->ids, segment->appended * sizeof *old->ids);
+    *segment = NULL;
+    eg_segment *made = segment_new(io, plan);
+    if (made != NULL)
+        made->memory = eg_alloc(plan->payload_size + EG_CHUNK_BYTES_MAX);
+    if (made == NULL || made->memory == NULL) {
+        eg_segment_free(made);
+        return eg_fail(error, ENGRAM_NO_MEMORY, "no memory for a segment");
     }
-    pthread_mutex_lock(&segment->lock);
-    if (old != NULL && old->lent) {
-        old->next = segment->retired;
-        segment->retired = old;
-        old = NULL;
-    }
-    segment->columns = grown;
-    pthread_mutex_unlock(&segment->lock);
-    eg_columns_free(old);
+    *segment = made;
     return ENGRAM_OK;
 }
+
+/* ---- append ---- */
 
 engram_status eg_segment_reserve(eg_segment *segment, uint32_t count, engram_error *error)
 {
     size_t need = (size_t)segment->appended + count;
     assert(need <= EG_SEGMENT_CHUNKS_MAX);
-    EG_TRY(grow_columns(segment, need, error));
-    for (size_t i = 0; i * EG_SEGMENT_BLOCK < need; i++) {
+    for (size_t i = segment->appended / EG_SEGMENT_BLOCK; i * EG_SEGMENT_BLOCK < need; i++) {
         if (segment->blocks[i] != NULL)
             continue;
         segment->blocks[i] = eg_alloc(EG_SEGMENT_BLOCK * sizeof **segment->blocks);
@@ -156,7 +152,7 @@ engram_status eg_segment_reserve(eg_segment *segment, uint32_t count, engram_err
     return ENGRAM_OK;
 }
 
-static engram_status write_stage(eg_segment *segment, eg_buffer *stage, engram_error *error)
+engram_status eg_segment_write_stage(eg_segment *segment, eg_buffer *stage, engram_error *error)
 {
     if (stage->size == 0)
         return ENGRAM_OK;
@@ -167,21 +163,31 @@ static engram_status write_stage(eg_segment *segment, eg_buffer *stage, engram_e
     return status;
 }
 
+/* To the file, or to stage. */
+static engram_status write_payload(eg_segment *segment, eg_buffer *stage, const uint8_t *correction,
+                                   size_t size, engram_error *error)
+{
+    if (stage->size + size > STAGE_SIZE || size > STAGED_MAX)
+        EG_TRY(eg_segment_write_stage(segment, stage, error));
+    if (size > STAGED_MAX)
+        return segment->io->write(segment->io, segment->file,
+                                  segment->payload_start + segment->payload_written, correction,
+                                  size, error);
+    eg_write_bytes(stage, correction, size);
+    if (stage->failed)
+        return eg_fail(error, ENGRAM_NO_MEMORY, "no memory to write a segment");
+    return ENGRAM_OK;
+}
+
 static engram_status add_payload(eg_segment *segment, eg_buffer *stage, const uint8_t *correction,
                                  size_t size, engram_error *error)
 {
-    if (stage->size + size > STAGE_SIZE || size > STAGED_MAX)
-        EG_TRY(write_stage(segment, stage, error));
-    if (size > STAGED_MAX) {
-        EG_TRY(segment->io->write(segment->io, segment->file,
-                                  segment->payload_start + segment->payload_written, correction,
-                                  size, error));
-    } else {
-        eg_write_bytes(stage, correction, size);
-        if (stage->failed)
-            return eg_fail(error, ENGRAM_NO_MEMORY, "no memory to write a segment");
+    if (segment->memory == NULL) {
+        EG_TRY(write_payload(segment, stage, correction, size, error));
+        segment->payload_crc = eg_crc32(segment->payload_crc, correction, size);
+    } else if (size > 0) {
+        memcpy(segment->memory + segment->payload_written, correction, size);
     }
-    segment->payload_crc = eg_crc32(segment->payload_crc, correction, size);
     segment->payload_written += size;
     return ENGRAM_OK;
 }
@@ -200,7 +206,7 @@ engram_status eg_segment_add(eg_segment *segment, eg_buffer *stage, eg_chunk_rec
            EG_SEGMENT_VECTOR_SIZE);
     columns->ids[index] = record->id;
     if (record->id != segment->first_id + index)
-        segment->ids_contiguous = false;
+        atomic_store(&segment->ids_contiguous, false);
     segment->appended = index + 1;
     return ENGRAM_OK;
 }
@@ -222,20 +228,21 @@ static engram_status write_records(eg_segment *segment, uint32_t from, uint32_t 
     return ENGRAM_OK;
 }
 
-engram_status eg_segment_flush(eg_segment *segment, eg_buffer *stage, engram_error *error)
+engram_status eg_segment_flush(eg_segment *segment, uint32_t count, engram_error *error)
 {
-    uint32_t from = segment->count, to = segment->appended, crc = 0;
-    EG_TRY(write_stage(segment, stage, error));
-    if (from == to)
+    uint32_t from = segment->flushed, crc = 0;
+    if (from >= count)
         return ENGRAM_OK;
     uint64_t records = eg_segment_section(&segment->header, EG_SECTION_RECORDS)->offset;
     uint64_t vectors = eg_segment_section(&segment->header, EG_SECTION_VECTORS)->offset;
     size_t vectors_from = (size_t)from * EG_SEGMENT_VECTOR_SIZE;
-    EG_TRY(write_records(segment, from, to, records + (uint64_t)from * sizeof(eg_chunk_record),
+    EG_TRY(write_records(segment, from, count, records + (uint64_t)from * sizeof(eg_chunk_record),
                          &crc, error));
-    return segment->io->write(segment->io, segment->file, vectors + vectors_from,
+    EG_TRY(segment->io->write(segment->io, segment->file, vectors + vectors_from,
                               segment->columns->vectors + vectors_from,
-                              (size_t)(to - from) * EG_SEGMENT_VECTOR_SIZE, error);
+                              (size_t)(count - from) * EG_SEGMENT_VECTOR_SIZE, error));
+    segment->flushed = count;
+    return ENGRAM_OK;
 }
 
 void eg_segment_publish(eg_segment *segment)
@@ -295,6 +302,7 @@ static void lay_out_sealed(const eg_segment *segment, eg_segment_header *sealed)
     *sealed = segment->header;
     sealed->generation++;
     sealed->stage = EG_SEGMENT_SEALED;
+    sealed->first_id = segment->first_id;
     sealed->last_id = eg_segment_record(segment, count - 1)->id;
     sealed->chunk_count = count;
     sealed->section_count = 4;
@@ -355,11 +363,11 @@ engram_status eg_segment_seal(eg_segment *segment, eg_segment_syncer *sync, void
     eg_segment_header sealed;
     lay_out_sealed(segment, &sealed);
     EG_TRY(write_sealed(segment, &sealed, error));
-    EG_TRY(sync(context, segment, error));
+    EG_TRY(sync(context, segment, 0, error));
     EG_TRY(write_slot(segment, &sealed, EG_SEGMENT_SLOT_STEP, error));
-    EG_TRY(sync(context, segment, error));
+    EG_TRY(sync(context, segment, segment->appended, error));
     EG_TRY(segment->io->truncate(segment->io, segment->file, eg_segment_end(&sealed), error));
-    EG_TRY(sync(context, segment, error));
+    EG_TRY(sync(context, segment, segment->appended, error));
     switch_to_sealed(segment, &sealed);
     return ENGRAM_OK;
 }

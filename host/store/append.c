@@ -1,111 +1,31 @@
-/* The writing half: append, sync, seal. */
+/* Appending and sealing.
+ *
+ * A store that was opened read-only appends to segments in memory: its owner replays a journal. */
 #include <inttypes.h>
 #include <string.h>
 
 #include "base/memory.h"
 #include "store/internal.h"
 
-/* ---- failure is final ---- */
-
-static engram_status fail_for_good(eg_store *store, engram_status status,
-                                   const engram_error *reason)
-{
-    pthread_mutex_lock(&store->failure_lock);
-    if (!atomic_load(&store->failed)) {
-        store->failure = *reason;
-        store->failure.status = status;
-        atomic_store(&store->failed, true);
-    }
-    pthread_mutex_unlock(&store->failure_lock);
-    return status;
-}
-
-static engram_status forward(engram_status status, const engram_error *reason, engram_error *error)
-{
-    if (error != NULL && error->status == ENGRAM_OK)
-        *error = *reason;
-    return status;
-}
-
-engram_status eg_store_check_writable(eg_store *store, engram_error *error)
-{
-    if (store->options.read_only)
-        return eg_fail(error, ENGRAM_INVALID, "%s was opened read-only", store->dir);
-    if (!atomic_load(&store->failed))
-        return ENGRAM_OK;
-    pthread_mutex_lock(&store->failure_lock);
-    engram_error reason = store->failure;
-    pthread_mutex_unlock(&store->failure_lock);
-    return eg_fail(error, reason.status, "%s takes nothing more until it is opened again: %.800s",
-                   store->dir, reason.message);
-}
-
-/* ---- sync ---- */
-
-engram_status eg_store_sync_segment(void *context, eg_segment *segment, engram_error *error)
-{
-    eg_store *store = context;
-    engram_error reason = {0};
-    pthread_mutex_lock(&store->sync_lock);
-    engram_status status = eg_store_check_writable(store, error);
-    if (status == ENGRAM_OK) {
-        status = store->io->sync(store->io, segment->file, &reason);
-        if (status != ENGRAM_OK) {
-            fail_for_good(store, status, &reason);
-            forward(status, &reason, error);
-        }
-    }
-    pthread_mutex_unlock(&store->sync_lock);
-    return status;
-}
-
-/* Under sync_lock. The target is taken before the segment: chunks counted in it are in that segment
- * or in ones that sealing has synced. */
-static engram_status sync_active(eg_store *store, engram_error *error)
-{
-    EG_TRY(eg_store_check_writable(store, error));
-    uint64_t target = atomic_load(&store->appended);
-    eg_segment *segment = atomic_load(&store->active);
-    if (segment != NULL && store->synced < target)
-        EG_TRY(store->io->sync(store->io, segment->file, error));
-    store->synced = target;
-    return ENGRAM_OK;
-}
-
-engram_status eg_store_sync(eg_store *store, engram_error *error)
-{
-    engram_error reason = {0};
-    if (store->options.read_only)
-        return ENGRAM_OK;
-    pthread_mutex_lock(&store->sync_lock);
-    engram_status status = sync_active(store, &reason);
-    if (status != ENGRAM_OK)
-        fail_for_good(store, status, &reason);
-    pthread_mutex_unlock(&store->sync_lock);
-    return status == ENGRAM_OK ? ENGRAM_OK : forward(status, &reason, error);
-}
-
 /* ---- seal ---- */
 
 static engram_status seal_active(eg_store *store, engram_error *error)
 {
-    eg_segment *segment = atomic_load(&store->active);
-    EG_TRY(eg_segment_seal(segment, eg_store_sync_segment, store, error));
-    atomic_store(&store->active, NULL);
+    EG_TRY(eg_segment_seal(store->active, eg_store_sync_sealing, store, error));
+    store->active = NULL;
     return ENGRAM_OK;
 }
 
 engram_status eg_store_seal(eg_store *store, engram_error *error)
 {
-    EG_TRY(eg_store_check_writable(store, error));
-    if (atomic_load(&store->active) == NULL)
-        return ENGRAM_OK;
     engram_error reason = {0};
-    engram_status status = seal_active(store, &reason);
-    if (status == ENGRAM_OK)
-        return ENGRAM_OK;
-    fail_for_good(store, status, &reason);
-    return forward(status, &reason, error);
+    EG_TRY(eg_store_check_writable(store, error));
+    pthread_mutex_lock(&store->append_lock);
+    engram_status status = store->active == NULL ? ENGRAM_OK : seal_active(store, &reason);
+    if (status != ENGRAM_OK)
+        eg_store_fail(store, status, &reason, error);
+    pthread_mutex_unlock(&store->append_lock);
+    return status;
 }
 
 /* ---- append ---- */
@@ -126,18 +46,33 @@ static engram_status check_chunk(const eg_new_chunk *chunk, engram_error *error)
     return ENGRAM_OK;
 }
 
-static engram_status start_segment(eg_store *store, engram_error *error)
+/* Which id each chunk gets. */
+static engram_status assign_ids(const eg_store *store, const eg_new_chunk *chunks, size_t count,
+                                uint64_t *ids, engram_error *error)
 {
-    if (store->next_segment > EG_SEGMENT_ID_MAX)
-        return eg_fail(error, ENGRAM_NO_SPACE, "%s has no number left for a segment", store->dir);
-    eg_segment_plan plan = {.id = store->next_segment,
-                            .first_id = store->next_id,
-                            .payload_size = store->options.segment_size};
+    uint64_t next = atomic_load(&store->next_id);
+    for (size_t i = 0; i < count; i++) {
+        ids[i] = chunks[i].id != 0 ? chunks[i].id : next;
+        if (ids[i] < next || ids[i] == UINT64_MAX)
+            return eg_fail(error, ENGRAM_INVALID,
+                           "a chunk cannot have the id %" PRIu64 ", the next one is %" PRIu64,
+                           ids[i], next);
+        next = ids[i] + 1;
+    }
+    return ENGRAM_OK;
+}
+
+static engram_status start_segment(eg_store *store, uint64_t first_id, engram_error *error)
+{
+    eg_segment_plan plan = {.first_id = first_id, .payload_size = store->options.segment_size};
     eg_segment *segment;
     EG_TRY(eg_store_list_reserve(store, error));
-    EG_TRY(eg_segment_create(store->io, store->dir, &plan, &segment, error));
-    store->next_segment++;
-    atomic_store(&store->active, segment);
+    EG_TRY(eg_store_take_number(store, &plan.id, error));
+    if (store->options.read_only)
+        EG_TRY(eg_segment_create_in_memory(store->io, &plan, &segment, error));
+    else
+        EG_TRY(eg_segment_create(store->io, store->dir, &plan, &segment, error));
+    store->active = segment;
     return ENGRAM_OK;
 }
 
@@ -162,60 +97,87 @@ static engram_status add_chunk(eg_store *store, eg_segment *segment, const eg_ne
     return ENGRAM_OK;
 }
 
-static void publish(eg_store *store, eg_segment *segment, size_t count)
+static void publish(eg_store *store, eg_segment *segment, uint64_t last_id)
 {
     bool first = atomic_load(&segment->count) == 0;
     eg_segment_publish(segment);
     if (first)
         eg_store_list_add(store, segment);
-    atomic_fetch_add(&store->next_id, count);
-    atomic_fetch_add(&store->appended, 1);
+    atomic_store(&store->next_id, last_id + 1);
+    atomic_store(&store->last_id, last_id);
 }
 
 /* Appends as many as the active segment takes. */
 static engram_status append_run(eg_store *store, const eg_new_chunk *chunks, size_t count,
-                                uint64_t *ids, size_t *taken, engram_error *error)
+                                const uint64_t *ids, size_t *taken, engram_error *error)
 {
-    eg_segment *segment = atomic_load(&store->active);
-    uint64_t first = store->next_id;
+    eg_segment *segment = store->active;
     size_t room = EG_SEGMENT_CHUNKS_MAX - segment->appended;
     size_t done = 0;
     count = count < room ? count : room;
     EG_TRY(eg_segment_reserve(segment, (uint32_t)count, error));
     while (done < count && !eg_segment_is_full(segment)) {
-        EG_TRY(add_chunk(store, segment, &chunks[done], first + done, error));
-        ids[done] = first + done;
+        EG_TRY(add_chunk(store, segment, &chunks[done], ids[done], error));
         done++;
     }
-    EG_TRY(eg_segment_flush(segment, &store->stage, error));
-    publish(store, segment, done);
+    EG_TRY(eg_segment_write_stage(segment, &store->stage, error));
+    publish(store, segment, ids[done - 1]);
     *taken = done;
     return ENGRAM_OK;
 }
 
+static engram_status end_segment(eg_store *store, engram_error *error)
+{
+    if (!store->options.read_only)
+        return seal_active(store, error);
+    store->active = NULL;
+    return ENGRAM_OK;
+}
+
 static engram_status append_all(eg_store *store, const eg_new_chunk *chunks, size_t count,
-                                uint64_t *ids, engram_error *error)
+                                const uint64_t *ids, engram_error *error)
 {
     for (size_t done = 0, taken; done < count; done += taken) {
-        if (atomic_load(&store->active) == NULL)
-            EG_TRY(start_segment(store, error));
+        if (store->active == NULL)
+            EG_TRY(start_segment(store, ids[done], error));
         EG_TRY(append_run(store, chunks + done, count - done, ids + done, &taken, error));
-        if (eg_segment_is_full(atomic_load(&store->active)))
-            EG_TRY(seal_active(store, error));
+        if (eg_segment_is_full(store->active))
+            EG_TRY(end_segment(store, error));
     }
     return ENGRAM_OK;
+}
+
+/* Under append_lock. */
+static engram_status append_locked(eg_store *store, const eg_new_chunk *chunks, size_t count,
+                                   uint64_t *ids, engram_error *error)
+{
+    engram_error reason = {0};
+    EG_TRY(eg_store_check_alive(store, error));
+    EG_TRY(assign_ids(store, chunks, count, ids, error));
+    engram_status status = append_all(store, chunks, count, ids, &reason);
+    return status == ENGRAM_OK ? ENGRAM_OK : eg_store_fail(store, status, &reason, error);
 }
 
 engram_status eg_store_append(eg_store *store, const eg_new_chunk *chunks, size_t count,
                               uint64_t *ids, engram_error *error)
 {
-    EG_TRY(eg_store_check_writable(store, error));
     for (size_t i = 0; i < count; i++)
         EG_TRY(check_chunk(&chunks[i], error));
-    engram_error reason = {0};
-    engram_status status = append_all(store, chunks, count, ids, &reason);
-    if (status == ENGRAM_OK)
-        return ENGRAM_OK;
-    fail_for_good(store, status, &reason);
-    return forward(status, &reason, error);
+    pthread_mutex_lock(&store->append_lock);
+    engram_status status = append_locked(store, chunks, count, ids, error);
+    pthread_mutex_unlock(&store->append_lock);
+    return status;
+}
+
+uint64_t eg_store_next_id(eg_store *store)
+{
+    return atomic_load(&store->next_id);
+}
+
+void eg_store_raise_next_id(eg_store *store, uint64_t next_id)
+{
+    pthread_mutex_lock(&store->append_lock);
+    if (next_id > atomic_load(&store->next_id))
+        atomic_store(&store->next_id, next_id);
+    pthread_mutex_unlock(&store->append_lock);
 }

@@ -1,12 +1,16 @@
 /* The store's inside, shared by its files.
  *
  * Concurrency. Segments are published in a list that only grows; readers load its address and its
- * count, and need no lock: lists and segments stay until close. One thread appends. Another may
- * sync: it takes the active segment's address, which stays good when that is sealed meanwhile,
- * for sealing has synced it by then. Syncs take turns (sync_lock), and a failed one is noted before
+ * count, and need no lock: lists and segments stay until close. Appending and sealing are done under
+ * append_lock. Syncs of one segment take turns under its sync_lock, and a failed one is noted before
  * the next begins: the kernel reports lost pages once, so a later sync of the same file would
- * succeed, and prove nothing. The first failure of append, seal or sync is kept; every later one
- * of these calls gets it. */
+ * succeed, and prove nothing. A segment's records and vectors are written to its active regions only
+ * when it is synced, under the same lock. Nobody syncs a segment whose predecessors are not durable
+ * as a whole. The first failure of append, seal or sync is kept; every later one of these calls gets
+ * it.
+ *
+ * Locks are taken in the order append_lock, sync_lock of a segment, lock of a segment,
+ * failure_lock. */
 #ifndef EG_STORE_INTERNAL_H
 #define EG_STORE_INTERNAL_H
 
@@ -38,15 +42,21 @@ struct eg_store {
     eg_store_options options;
 
     _Atomic(eg_segment_list *) list;
-    _Atomic(eg_segment *) active; /* the appending thread's; in the list once it holds a chunk */
     atomic_uint_least64_t next_id;
-    uint32_t next_segment;
-    eg_buffer stage; /* corrections on their way to the file */
-    eg_dedup *dedup; /* NULL without options.dedup */
+    atomic_uint_least64_t last_id;   /* of what was appended */
+    atomic_uint_least64_t synced_id; /* only rises */
+    eg_dedup *dedup;                 /* NULL without options.dedup */
 
-    pthread_mutex_t sync_lock;
-    atomic_uint_least64_t appended; /* counts calls that wrote */
-    uint64_t synced;                /* of those; under sync_lock */
+    pthread_mutex_t append_lock; /* of what follows */
+    eg_segment *active;          /* or NULL; in the list once it holds a chunk */
+    eg_buffer stage;             /* corrections on their way to the file */
+
+    atomic_uint_least32_t next_segment;
+    uint32_t first_own_segment; /* numbers from here on were given out since the store was opened */
+
+    /* What eg_store_take_synced has told; its caller's. */
+    uint64_t told_id;
+    size_t told_from; /* segments before are told whole */
 
     pthread_mutex_t failure_lock;
     atomic_bool failed;
@@ -69,16 +79,24 @@ uint64_t eg_store_last_id(const eg_segment *segment);
 /* The segment in which id would be, or NULL. */
 eg_segment *eg_store_segment_of(eg_store *store, uint64_t id);
 
-/* ---- append.c ---- */
+/* ---- sync.c ---- */
 
-/* An eg_segment_syncer; context is the store. */
-engram_status eg_store_sync_segment(void *context, eg_segment *segment, engram_error *error);
+/* Keeps the first failure for all later calls, and passes this one on. */
+engram_status eg_store_fail(eg_store *store, engram_status status, const engram_error *reason,
+                            engram_error *error);
+/* ENGRAM_OK, or the failure that was kept. */
+engram_status eg_store_check_alive(eg_store *store, engram_error *error);
 engram_status eg_store_check_writable(eg_store *store, engram_error *error);
+/* An eg_segment_syncer; context is the store. */
+engram_status eg_store_sync_sealing(void *context, eg_segment *segment, uint32_t durable,
+                                    engram_error *error);
 
 /* ---- recover.c ---- */
 
 /* Finds the first segment number that no file and no state has. */
 engram_status eg_store_number_segments(eg_store *store, engram_error *error);
+/* A number of its own for a segment whose file is to be made. */
+engram_status eg_store_take_number(eg_store *store, uint32_t *number, engram_error *error);
 /* Copies what is committed of old into a sealed segment with a number of its own. */
 engram_status eg_store_recover_segment(eg_store *store, eg_segment *old, eg_segment **fresh,
                                        engram_error *error);

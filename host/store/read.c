@@ -141,7 +141,7 @@ static engram_status fail_link(const chain_link *link, engram_status status, con
                                engram_error *error)
 {
     return eg_fail(error, status, "%s at %" PRIu64 ": chunk %" PRIu64 ": %s",
-                   eg_file_name(link->segment->file),
+                   eg_segment_name(link->segment),
                    link->segment->payload_start + link->record->payload_offset, link->record->id,
                    what);
 }

@@ -22,8 +22,19 @@ engram_status eg_store_number_segments(eg_store *store, engram_error *error)
 {
     uint32_t highest = 0;
     EG_TRY(store->io->list(store->io, store->dir, note_name, &highest, error));
-    if (highest >= store->next_segment)
-        store->next_segment = highest + 1;
+    if (highest >= atomic_load(&store->next_segment))
+        atomic_store(&store->next_segment, highest + 1);
+    return ENGRAM_OK;
+}
+
+engram_status eg_store_take_number(eg_store *store, uint32_t *number, engram_error *error)
+{
+    *number = atomic_load(&store->next_segment);
+    do {
+        if (*number > EG_SEGMENT_ID_MAX)
+            return eg_fail(error, ENGRAM_NO_SPACE, "%s has no number left for a segment",
+                           store->dir);
+    } while (!atomic_compare_exchange_weak(&store->next_segment, number, *number + 1));
     return ENGRAM_OK;
 }
 
@@ -53,9 +64,11 @@ static engram_status copy_chunks(eg_store *store, eg_segment *old, eg_segment *f
         status = copy_chunk(store, old, fresh, &vectors, i, &bytes, error);
     eg_buffer_fini(&bytes);
     EG_TRY(status);
-    EG_TRY(eg_segment_flush(fresh, &store->stage, error));
+    EG_TRY(eg_segment_write_stage(fresh, &store->stage, error));
     eg_segment_publish(fresh);
-    return eg_segment_seal(fresh, eg_store_sync_segment, store, error);
+    EG_TRY(eg_segment_seal(fresh, eg_store_sync_sealing, store, error));
+    fresh->told = fresh->count;
+    return ENGRAM_OK;
 }
 
 /* All records are good and add up to what was committed. */
@@ -81,15 +94,11 @@ engram_status eg_store_recover_segment(eg_store *store, eg_segment *old, eg_segm
 {
     *fresh = NULL;
     EG_TRY(check_old(old, error));
-    if (store->next_segment > EG_SEGMENT_ID_MAX)
-        return eg_fail(error, ENGRAM_NO_SPACE, "%s has no number left for a segment", store->dir);
-    eg_segment_plan plan = {.id = store->next_segment,
-                            .level = old->level,
-                            .first_id = old->first_id,
-                            .payload_size = old->payload_size};
+    eg_segment_plan plan = {
+        .level = old->level, .first_id = old->first_id, .payload_size = old->payload_size};
     eg_segment *copy;
+    EG_TRY(eg_store_take_number(store, &plan.id, error));
     EG_TRY(eg_segment_create(store->io, store->dir, &plan, &copy, error));
-    store->next_segment++;
     engram_status status = copy_chunks(store, old, copy, error);
     if (status != ENGRAM_OK) {
         eg_segment_free(copy);
@@ -107,7 +116,7 @@ engram_status eg_store_trim_segment(eg_store *store, eg_segment *segment, engram
     if (size <= end)
         return ENGRAM_OK;
     eg_file *file = NULL;
-    EG_TRY(io->open(io, eg_file_name(segment->file), EG_OPEN_WRITE, &file, error));
+    EG_TRY(io->open(io, eg_segment_name(segment), EG_OPEN_WRITE, &file, error));
     engram_status status = io->truncate(io, file, end, error);
     if (status == ENGRAM_OK)
         status = io->sync(io, file, error);

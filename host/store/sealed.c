@@ -16,7 +16,7 @@ enum { READ_STEP = 1 << 20 }; /* a section whose CRC is checked comes in pieces 
 static engram_status fail_at(const eg_segment *segment, uint64_t offset, const char *what,
                              engram_error *error)
 {
-    return eg_fail(error, ENGRAM_DAMAGED, "%s at %" PRIu64 ": %s", eg_file_name(segment->file),
+    return eg_fail(error, ENGRAM_DAMAGED, "%s at %" PRIu64 ": %s", eg_segment_name(segment),
                    offset, what);
 }
 
@@ -72,7 +72,7 @@ static engram_status read_block(eg_segment *segment, uint32_t block, uint32_t co
         segment->blocks[block] = eg_alloc(size);
     if (segment->blocks[block] == NULL)
         return eg_fail(error, ENGRAM_NO_MEMORY, "no memory for the records of %s",
-                       eg_file_name(segment->file));
+                       eg_segment_name(segment));
     return segment->io->read(segment->io, segment->file,
                              offset + (uint64_t)block * EG_SEGMENT_BLOCK * sizeof(eg_chunk_record),
                              segment->blocks[block], size, error);
@@ -161,7 +161,7 @@ engram_status eg_segment_find(eg_segment *segment, uint64_t id, uint32_t *index,
         if (segment->bad_count > 0 && !segment->ids_contiguous)
             return eg_fail(error, ENGRAM_DAMAGED,
                            "%s has damaged records, among which may be that of chunk %" PRIu64,
-                           eg_file_name(segment->file), id);
+                           eg_segment_name(segment), id);
         return eg_fail(error, ENGRAM_NOT_FOUND, "there is no chunk %" PRIu64, id);
     }
     if (eg_segment_record(segment, (uint32_t)guess)->kind == EG_RECORD_BAD)
@@ -176,6 +176,10 @@ engram_status eg_segment_read_payload(eg_segment *segment, const eg_chunk_record
 {
     if (record->stored_size == 0)
         return ENGRAM_OK;
+    if (segment->memory != NULL) {
+        memcpy(bytes, segment->memory + record->payload_offset, record->stored_size);
+        return ENGRAM_OK;
+    }
     return segment->io->read(segment->io, segment->file,
                              segment->payload_start + record->payload_offset, bytes,
                              record->stored_size, error);
@@ -188,7 +192,7 @@ engram_status eg_segment_check_section(eg_segment *segment, const eg_section *se
     uint8_t *bytes = eg_alloc(step);
     if (bytes == NULL)
         return eg_fail(error, ENGRAM_NO_MEMORY, "no memory to check %s",
-                       eg_file_name(segment->file));
+                       eg_segment_name(segment));
     uint32_t crc = 0;
     engram_status status = ENGRAM_OK;
     for (uint64_t done = 0; done < section->size && status == ENGRAM_OK;) {
@@ -213,7 +217,7 @@ engram_status eg_segment_read_section(eg_segment *segment, const eg_section *sec
     uint8_t *read = eg_alloc((size_t)section->size);
     if (read == NULL)
         return eg_fail(error, ENGRAM_NO_MEMORY, "no memory for a section of %s",
-                       eg_file_name(segment->file));
+                       eg_segment_name(segment));
     engram_status status = segment->io->read(segment->io, segment->file, section->offset, read,
                                              (size_t)section->size, error);
     if (status == ENGRAM_OK && eg_crc32(0, read, (size_t)section->size) != section->crc)
@@ -237,7 +241,7 @@ static engram_status check_mapped_size(eg_segment *segment, const eg_section *se
     if (size < section->offset + section->size)
         return eg_fail(error, ENGRAM_IO,
                        "%s was cut short: it ends at %" PRIu64 ", needed %" PRIu64,
-                       eg_file_name(segment->file), size, section->offset + section->size);
+                       eg_segment_name(segment), size, section->offset + section->size);
     return ENGRAM_OK;
 }
 
@@ -248,7 +252,7 @@ static engram_status check_not_lost(const eg_segment *segment, engram_error *err
     return eg_fail(
         error, ENGRAM_IO,
         "%s: its vectors can no longer be read: the file was cut short, or the disk failed",
-        eg_file_name(segment->file));
+        eg_segment_name(segment));
 }
 
 /* Under lock. What succeeded is kept, so that a failure can be tried again. */
@@ -279,11 +283,11 @@ static engram_status list_ids(eg_segment *segment, engram_error *error)
     EG_TRY(load(segment, error));
     if (segment->bad_count > 0 && !segment->ids_contiguous)
         return eg_fail(error, ENGRAM_DAMAGED, "%s has damaged records",
-                       eg_file_name(segment->file));
+                       eg_segment_name(segment));
     uint64_t *ids = eg_alloc(count * sizeof *ids);
     if (ids == NULL)
         return eg_fail(error, ENGRAM_NO_MEMORY, "no memory for the ids of %s",
-                       eg_file_name(segment->file));
+                       eg_segment_name(segment));
     for (uint32_t i = 0; i < count; i++)
         ids[i] = eg_segment_record(segment, i)->id;
     segment->mapped_ids = ids;
@@ -357,7 +361,7 @@ static engram_status take_sealed(eg_segment *segment, const eg_segment_state *st
         return eg_fail(error, ENGRAM_DAMAGED,
                        "%s holds %" PRIu32 " chunks in %" PRIu64 " bytes, %" PRIu64 " in %" PRIu64
                        " were committed",
-                       eg_file_name(segment->file), header->chunk_count, payload_size,
+                       eg_segment_name(segment), header->chunk_count, payload_size,
                        state->chunk_count, state->payload_size);
     segment->ids_contiguous = header->last_id - header->first_id == header->chunk_count - 1;
     return need_blocks(segment, error);
@@ -372,7 +376,7 @@ static engram_status read_columns(eg_segment *segment, uint64_t offset, engram_e
     eg_columns *columns = segment->columns;
     if (columns == NULL)
         return eg_fail(error, ENGRAM_NO_MEMORY, "no memory for the vectors of %s",
-                       eg_file_name(segment->file));
+                       eg_segment_name(segment));
     EG_TRY(segment->io->read(segment->io, segment->file, offset, columns->vectors,
                              (size_t)count * EG_SEGMENT_VECTOR_SIZE, error));
     for (uint32_t i = 0; i < count; i++) {
@@ -407,7 +411,7 @@ static engram_status take_active(eg_segment *segment, const eg_segment_state *st
         state->chunk_count > vectors->size / EG_SEGMENT_VECTOR_SIZE ||
         state->payload_size > eg_segment_section(header, EG_SECTION_PAYLOAD)->size)
         return eg_fail(error, ENGRAM_DAMAGED, "%s has no room for what was committed",
-                       eg_file_name(segment->file));
+                       eg_segment_name(segment));
     EG_TRY(need_blocks(segment, error));
     record_check check = {.id = header->first_id - 1,
                           .last_id = UINT64_MAX,
@@ -488,9 +492,12 @@ engram_status eg_segment_open(eg_io *io, const char *dir, const eg_segment_state
     if (made == NULL)
         return eg_fail(error, ENGRAM_NO_MEMORY, "no memory for a segment");
     pthread_mutex_init(&made->lock, NULL);
+    pthread_mutex_init(&made->sync_lock, NULL);
     made->io = io;
     made->id = (uint32_t)state->id;
     made->count = (uint32_t)state->chunk_count;
+    made->synced = made->count;
+    made->told = made->count;
     made->payload_size = state->payload_size;
     EG_TRY_DONE(open_file(made, dir, error));
     EG_TRY_DONE(take_file(made, state, error));

@@ -360,8 +360,7 @@ eg_columns *eg_columns_create(size_t capacity)
     if (memory == NULL)
         return NULL;
     eg_columns *columns = (eg_columns *)(memory + self_at);
-    *columns =
-        (eg_columns){.capacity = capacity, .ids = (uint64_t *)(memory + ids_at), .vectors = memory};
+    *columns = (eg_columns){.ids = (uint64_t *)(memory + ids_at), .vectors = memory};
     return columns;
 }
 
@@ -371,13 +370,9 @@ void eg_columns_free(eg_columns *columns)
         eg_free(columns->vectors);
 }
 
-static void free_retired(eg_columns *columns)
+const char *eg_segment_name(const eg_segment *segment)
 {
-    while (columns != NULL) {
-        eg_columns *next = columns->next;
-        eg_columns_free(columns);
-        columns = next;
-    }
+    return segment->file != NULL ? eg_file_name(segment->file) : "a segment in memory";
 }
 
 void eg_segment_free(eg_segment *segment)
@@ -390,11 +385,12 @@ void eg_segment_free(eg_segment *segment)
                   (size_t)eg_segment_section(&segment->header, EG_SECTION_VECTORS)->size);
     eg_free(segment->mapped_ids);
     eg_columns_free(segment->columns);
-    free_retired(segment->retired);
+    eg_free(segment->memory);
     for (size_t i = 0; i < segment->block_count; i++)
         eg_free(segment->blocks[i]);
     eg_free(segment->blocks);
     io->close(io, &segment->file);
     pthread_mutex_destroy(&segment->lock);
+    pthread_mutex_destroy(&segment->sync_lock);
     eg_free(segment);
 }

@@ -4,9 +4,10 @@
  * the format and the order of syncs; active.c writes, sealed.c opens and reads. Nothing here knows
  * of other segments.
  *
- * Threads: one thread writes a segment (append, seal); any number read it at the same time. The
- * writer publishes chunks by raising count; what lies below count never changes and never moves,
- * but for the vectors, which are reached under lock (see eg_columns). */
+ * Threads: one thread appends to a segment, and when it is done one seals it; any number read it at
+ * the same time. The writer publishes chunks by raising count; what lies below count never changes
+ * and never moves, but for the vectors, which sealing takes out of memory: they are reached under
+ * lock. Any thread may sync: those that do take turns (sync_lock). */
 #ifndef EG_STORE_SEGMENT_H
 #define EG_STORE_SEGMENT_H
 
@@ -109,45 +110,48 @@ bool eg_segment_parse_name(const char *name, uint32_t *id);
 /* ---- in memory ---- */
 
 /* The vectors of a segment that are in memory, and the ids beside them: one allocation, which
- * starts with the vectors. A lent one stays as it is until the segment is freed; a fuller one takes
- * its place. */
+ * starts with the vectors. That of a segment which is written has room for all that it can take:
+ * the pages that are not used cost addresses only, and nothing moves beneath readers. */
 typedef struct eg_columns {
-    struct eg_columns *next; /* of those that are lent and replaced */
-    size_t capacity;
-    bool lent;
-    uint64_t *ids;    /* capacity of them, after the vectors */
+    bool lent;        /* stays until the segment is freed */
+    uint64_t *ids;    /* after the vectors */
     uint8_t *vectors; /* 64-byte aligned */
 } eg_columns;
 
 typedef struct eg_segment {
     eg_io *io;
-    eg_file *file;
+    eg_file *file;   /* NULL: in memory only */
+    uint8_t *memory; /* the corrections of one without a file */
     uint32_t id;
     uint8_t level;
     uint64_t first_id;
     uint64_t payload_start;             /* in the file */
-    bool is_written_here;               /* by eg_segment_create */
+    bool is_written_here;               /* and not opened */
     atomic_uint_least32_t count;        /* chunks that can be seen */
     atomic_uint_least64_t payload_size; /* of those */
+    atomic_uint_least32_t synced;       /* chunks that are durable; raised under sync_lock */
+    uint32_t told;                      /* of those, by eg_store_take_synced */
 
     /* Records, in blocks. Of a sealed segment they are read when first asked for, under lock; then
      * loaded is set. */
     eg_chunk_record **blocks;
     size_t block_count;
     atomic_bool loaded;
-    bool ids_contiguous; /* record i has first_id + i */
+    atomic_bool ids_contiguous; /* record i has first_id + i. Read after count */
     atomic_uint_least32_t bad_count;
 
     pthread_mutex_t lock; /* of what follows, and of loading */
     eg_segment_header header;
     eg_columns *columns;   /* NULL when the vectors are not in memory */
-    eg_columns *retired;   /* lent and replaced */
     uint8_t const *mapped; /* the section's vectors, or NULL */
     uint64_t *mapped_ids;
     bool vectors_checked;
 
+    pthread_mutex_t sync_lock;
+    uint32_t flushed; /* records and vectors that are in the file's active regions; under sync_lock */
+
     /* The writer's alone. */
-    uint32_t appended; /* written, perhaps not yet published */
+    uint32_t appended; /* perhaps not yet published */
     uint64_t payload_written;
     uint64_t payload_capacity;
     uint32_t payload_crc;
@@ -155,6 +159,8 @@ typedef struct eg_segment {
 
 /* Closes the file and frees everything, lent memory too. NULL is fine. */
 void eg_segment_free(eg_segment *segment);
+/* For messages. */
+const char *eg_segment_name(const eg_segment *segment);
 
 static inline const eg_chunk_record *eg_segment_record(const eg_segment *segment, uint32_t index)
 {
@@ -178,20 +184,28 @@ typedef struct eg_segment_plan {
  * file may. */
 engram_status eg_segment_create(eg_io *io, const char *dir, const eg_segment_plan *plan,
                                 eg_segment **segment, engram_error *error);
+/* One that no file belongs to; it is never synced nor sealed. */
+engram_status eg_segment_create_in_memory(eg_io *io, const eg_segment_plan *plan,
+                                          eg_segment **segment, engram_error *error);
 /* Room for count more chunks in memory. */
 engram_status eg_segment_reserve(eg_segment *segment, uint32_t count, engram_error *error);
 /* Places one chunk in memory, and its correction in the file or in stage, which goes to the file
  * when full. The rest of the record is filled here. eg_segment_reserve has made room. */
 engram_status eg_segment_add(eg_segment *segment, eg_buffer *stage, eg_chunk_record *record,
                              const uint8_t *vector, const uint8_t *correction, engram_error *error);
-/* Writes what was added since the last publish (stage, records, vectors). */
-engram_status eg_segment_flush(eg_segment *segment, eg_buffer *stage, engram_error *error);
-/* Lets readers see what was flushed. */
+/* Writes the corrections that are in stage: readers take them from the file. */
+engram_status eg_segment_write_stage(eg_segment *segment, eg_buffer *stage, engram_error *error);
+/* Lets readers see what was added. */
 void eg_segment_publish(eg_segment *segment);
 bool eg_segment_is_full(const eg_segment *segment);
+/* Writes the records and vectors of the first count chunks to the active regions, so far as that
+ * has not been done. Under sync_lock; for a segment that is not sealed. */
+engram_status eg_segment_flush(eg_segment *segment, uint32_t count, engram_error *error);
 
-/* sync is called at each of the points where the order matters; see segment.c. */
-typedef engram_status eg_segment_syncer(void *context, eg_segment *segment, engram_error *error);
+/* Called at each of the points where the order matters; see segment.c. When it succeeds, durable
+ * chunks are (0: nobody can tell). */
+typedef engram_status eg_segment_syncer(void *context, eg_segment *segment, uint32_t durable,
+                                        engram_error *error);
 engram_status eg_segment_seal(eg_segment *segment, eg_segment_syncer *sync, void *context,
                               engram_error *error);
 

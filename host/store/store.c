@@ -1,4 +1,4 @@
-/* Opening and closing a store, and what its owner keeps of it: states, totals, sweeping. */
+/* Opening and closing a store, sweeping, totals. */
 #include "store/store.h"
 
 #include <inttypes.h>
@@ -17,8 +17,6 @@ static engram_status check_options(const eg_store_options *options, engram_error
     if (options->segment_size > EG_SEGMENT_PAYLOAD_MAX - EG_CHUNK_BYTES_MAX)
         return eg_fail(error, ENGRAM_INVALID, "a segment size of %" PRIu64 " is too large",
                        options->segment_size);
-    if (options->next_id == 0 && !options->read_only)
-        return eg_fail(error, ENGRAM_INVALID, "0 is no id of a chunk");
     return ENGRAM_OK;
 }
 
@@ -31,9 +29,8 @@ static eg_store *store_new(eg_io *io, const char *dir, const eg_store_options *o
     store->options = *options;
     if (options->segment_size == 0)
         store->options.segment_size = SEGMENT_SIZE_DEFAULT;
-    store->next_id = options->next_id;
     store->next_segment = 1;
-    pthread_mutex_init(&store->sync_lock, NULL);
+    pthread_mutex_init(&store->append_lock, NULL);
     pthread_mutex_init(&store->failure_lock, NULL);
     pthread_mutex_init(&store->scratch_lock, NULL);
     store->dir = eg_strdup(dir);
@@ -59,7 +56,7 @@ static engram_status open_segments(eg_store *store, const eg_segment_state *stat
         if (i > 0 && states[i].id <= states[i - 1].id)
             return eg_fail(error, ENGRAM_INVALID, "states of segments are not in order of id");
         if (states[i].id >= store->next_segment && states[i].id <= EG_SEGMENT_ID_MAX)
-            store->next_segment = (uint32_t)states[i].id + 1;
+            atomic_store(&store->next_segment, (uint32_t)states[i].id + 1);
         if (states[i].chunk_count > 0)
             EG_TRY(open_segment(store, &states[i], error));
     }
@@ -81,6 +78,7 @@ static engram_status recover(eg_store *store, engram_error *error)
         eg_segment_free(list->segments[i]);
         list->segments[i] = fresh;
     }
+    store->first_own_segment = store->next_segment;
     return ENGRAM_OK;
 }
 
@@ -100,13 +98,25 @@ static engram_status order_segments(eg_store *store, engram_error *error)
     for (size_t i = 1; i < count; i++)
         if (eg_store_last_id(list->segments[i - 1]) >= list->segments[i]->first_id)
             return eg_fail(error, ENGRAM_DAMAGED, "%s and %s hold the same ids",
-                           eg_file_name(list->segments[i - 1]->file),
-                           eg_file_name(list->segments[i]->file));
-    uint64_t last = count == 0 ? 0 : eg_store_last_id(list->segments[count - 1]);
-    if (!store->options.read_only && store->next_id <= last)
+                           eg_segment_name(list->segments[i - 1]),
+                           eg_segment_name(list->segments[i]));
+    return ENGRAM_OK;
+}
+
+/* All that is there is durable, and what is appended gets higher ids. */
+static engram_status number_chunks(eg_store *store, engram_error *error)
+{
+    eg_segments segments = eg_store_segments(store);
+    uint64_t last = segments.count == 0 ? 0 : eg_store_last_id(segments.at[segments.count - 1]);
+    uint64_t asked = store->options.next_id;
+    if (asked != 0 && asked <= last && !store->options.read_only)
         return eg_fail(error, ENGRAM_INVALID,
                        "the next id is said to be %" PRIu64 ", but chunk %" PRIu64 " is in %s",
-                       store->options.next_id, last, store->dir);
+                       asked, last, store->dir);
+    store->next_id = asked > last ? asked : last + 1;
+    store->last_id = last;
+    store->synced_id = last;
+    store->told_id = last;
     return ENGRAM_OK;
 }
 
@@ -185,6 +195,7 @@ engram_status eg_store_open(eg_io *io, const char *dir, const eg_segment_state *
     if (!options->read_only)
         EG_TRY_DONE(recover(made, error));
     EG_TRY_DONE(order_segments(made, error));
+    EG_TRY_DONE(number_chunks(made, error));
     if (options->dedup)
         EG_TRY_DONE(index_segments(made, error));
     *store = made;
@@ -200,62 +211,17 @@ void eg_store_close(eg_store **store)
     *store = NULL;
     if (closed == NULL)
         return;
-    eg_segment *active = atomic_load(&closed->active);
-    if (active != NULL && atomic_load(&active->count) == 0)
-        eg_segment_free(active); /* never listed */
+    if (closed->active != NULL && atomic_load(&closed->active->count) == 0)
+        eg_segment_free(closed->active); /* never listed */
     eg_store_list_free(closed);
     eg_store_free_scratch(closed);
     eg_dedup_free(closed->dedup);
     eg_buffer_fini(&closed->stage);
-    pthread_mutex_destroy(&closed->sync_lock);
+    pthread_mutex_destroy(&closed->append_lock);
     pthread_mutex_destroy(&closed->failure_lock);
     pthread_mutex_destroy(&closed->scratch_lock);
     eg_free(closed->dir);
     eg_free(closed);
-}
-
-/* ---- states ---- */
-
-/* Of a segment written here the last record tells how far its corrections go: the count and the
- * sum of one moment. Of one that was opened the sum never changes. */
-static eg_segment_state state_of(const eg_segment *segment)
-{
-    uint32_t count = atomic_load_explicit(&segment->count, memory_order_acquire);
-    uint64_t payload_size = atomic_load(&segment->payload_size);
-    if (segment->is_written_here) {
-        const eg_chunk_record *last = eg_segment_record(segment, count - 1);
-        payload_size = (uint64_t)last->payload_offset + last->stored_size;
-    }
-    return (eg_segment_state){.id = segment->id,
-                              .chunk_count = count,
-                              .payload_size = payload_size,
-                              .level = segment->level};
-}
-
-static int compare_states(const void *a, const void *b)
-{
-    const eg_segment_state *x = a, *y = b;
-    return x->id < y->id ? -1 : x->id > y->id;
-}
-
-engram_status eg_store_get_states(eg_store *store, eg_segment_state **states, size_t *count,
-                                  engram_error *error)
-{
-    eg_segments segments = eg_store_segments(store);
-    *count = 0;
-    *states = eg_alloc(segments.count * sizeof **states);
-    if (*states == NULL)
-        return eg_fail(error, ENGRAM_NO_MEMORY, "no memory for the states of segments");
-    for (size_t i = 0; i < segments.count; i++)
-        (*states)[i] = state_of(segments.at[i]);
-    qsort(*states, segments.count, sizeof **states, compare_states);
-    *count = segments.count;
-    return ENGRAM_OK;
-}
-
-uint64_t eg_store_next_id(eg_store *store)
-{
-    return atomic_load(&store->next_id);
 }
 
 /* ---- sweep ---- */
@@ -279,14 +245,16 @@ static engram_status collect_name(void *context, const char *name)
     return ENGRAM_OK;
 }
 
+/* Segments that this store has made, or is making, have the numbers given out since it was opened. */
 static bool is_ours(eg_store *store, uint32_t id)
 {
+    if (id >= store->first_own_segment && id < atomic_load(&store->next_segment))
+        return true;
     eg_segments segments = eg_store_segments(store);
     for (size_t i = 0; i < segments.count; i++)
         if (segments.at[i]->id == id)
             return true;
-    eg_segment *active = atomic_load(&store->active);
-    return active != NULL && active->id == id;
+    return false;
 }
 
 static engram_status remove_file(eg_store *store, uint32_t id, engram_error *error)
@@ -380,7 +348,7 @@ bool eg_store_validate(eg_store *store)
         uint64_t last = eg_store_last_id(segments.at[i]);
         if (i + 1 < segments.count && last >= segments.at[i + 1]->first_id)
             return false;
-        if (!store->options.read_only && last >= store->next_id)
+        if (last >= store->next_id)
             return false;
     }
     return store->dedup == NULL || eg_dedup_validate(store->dedup);

@@ -3,11 +3,15 @@
  * A log of segments (segment.h has the format). Chunks are appended to the active segment, which
  * seals when full; sealed segments never change. The store does not decide what is committed: the
  * caller passes, at open, how many chunks of each segment are (from its checkpoint and journal), and
- * everything beyond is invisible and is dropped by recovery. Ids are given out in rising order, and
- * segments hold rising, disjoint ranges of ids.
+ * everything beyond is invisible and is dropped by recovery. Ids rise in the order of appending, and
+ * segments hold rising, disjoint ranges of ids; an id may be skipped.
  *
- * Threads: one thread appends and seals at a time; any number read at the same time, also what was
- * appended and is not yet synced. */
+ * What is appended becomes durable in the order of ids. A caller that keeps the chunks elsewhere too
+ * (in its journal) need not wait for that: it notes the extents that are durable as they grow, and
+ * after a crash appends the rest again.
+ *
+ * Threads: any number append, sync and seal, any number read at the same time, also what was
+ * appended and is not yet synced. eg_store_take_synced and eg_store_sweep are for one thread each. */
 #ifndef EG_STORE_STORE_H
 #define EG_STORE_STORE_H
 
@@ -43,8 +47,8 @@ typedef struct eg_chunk_info {
 /* What the caller knows of a segment: kept in checkpoints, moved on by the journal. */
 typedef struct eg_segment_state {
     uint64_t id;
-    uint64_t chunk_count;  /* committed; chunks beyond are invisible */
-    uint64_t payload_size; /* committed bytes of corrections */
+    uint64_t chunk_count;  /* that count; chunks beyond are invisible */
+    uint64_t payload_size; /* bytes of their corrections */
     uint8_t level;
 } eg_segment_state;
 
@@ -52,7 +56,7 @@ typedef struct eg_store_options {
     bool read_only;
     bool dedup;             /* load the fingerprint index (a writer's) */
     uint64_t segment_size;  /* corrections' bytes at which a segment seals; 0: 64 MiB */
-    uint64_t next_id;       /* the first id to give out; >= 1 */
+    uint64_t next_id;       /* the first id to give out, higher than all in states; 0: the first such */
 } eg_store_options;
 
 /* dir is the folder of segment files; states in rising id order. A writer (not read_only) also
@@ -66,6 +70,7 @@ engram_status eg_store_open(eg_io *io, const char *dir, const eg_segment_state *
 void eg_store_close(eg_store **store);
 
 typedef struct eg_new_chunk {
+    uint64_t id; /* eg_store_next_id or higher, which leaves a gap; 0: the next one */
     eg_fingerprint fingerprint;
     uint64_t version, created_ns;
     uint64_t base;
@@ -77,20 +82,35 @@ typedef struct eg_new_chunk {
     eg_view correction;    /* stored_size bytes */
 } eg_new_chunk;
 
-/* Appends count chunks; ids[i] are given out in order. They can be read and found at once, in this
- * process; durable after eg_store_sync. Seals and starts segments as needed. On failure the store takes
- * no more appends (reads go on). */
+/* Appends count chunks, side by side: chunks of other threads come before or after; ids[i] are their
+ * ids, rising. They can be read and found at once, in this process; durable after eg_store_sync. Seals and
+ * starts segments as needed. ENGRAM_INVALID for what no chunk can be, or an id that is too low: nothing has
+ * happened. On any other failure the store takes no more appends (reads go on).
+ *
+ * Of a store that was opened read-only the chunks stay in memory, until close, and no file changes: that is
+ * how a reader follows a journal. Everything that reads finds them; they have no states, and are never synced. */
 engram_status eg_store_append(eg_store *store, const eg_new_chunk *chunks, size_t count, uint64_t *ids, engram_error *error);
-/* Everything appended before the call is durable when it returns. May run beside append, on
- * another thread. */
+/* Everything appended before the call is durable when it returns. Costs a few loads when nothing is to do.
+ * Waits neither for append nor makes it wait. */
 engram_status eg_store_sync(eg_store *store, engram_error *error);
 /* Seals the active segment, if it holds anything, and syncs it. An empty one is removed. */
 engram_status eg_store_seal(eg_store *store, engram_error *error);
 
-/* Segments with what has been appended to them so far, for the journal and for checkpoints. states is in
- * fresh memory (eg_free). */
+/* Every chunk with an id up to this one is durable in its segment. Only rises; one load. */
+uint64_t eg_store_synced_id(eg_store *store);
+/* The durable extents of the segments whose extent has grown since the last call or since open, by rising
+ * segment id, in fresh memory (eg_free); NULL and 0 when there are none. An extent stands for all chunks
+ * with ids up to its last: no segment before it has chunks that are not durable. On failure nothing counts
+ * as taken. One caller. */
+engram_status eg_store_take_synced(eg_store *store, eg_segment_state **states, size_t *count, engram_error *error);
+/* The durable extents of all segments, for a checkpoint. Fresh memory (eg_free). */
+engram_status eg_store_get_synced_states(eg_store *store, eg_segment_state **states, size_t *count, engram_error *error);
+/* Segments with all that has been appended to them so far: on disk only after a sync. Fresh memory
+ * (eg_free). */
 engram_status eg_store_get_states(eg_store *store, eg_segment_state **states, size_t *count, engram_error *error);
 uint64_t eg_store_next_id(eg_store *store);
+/* No id below next_id is given out from now on. */
+void eg_store_raise_next_id(eg_store *store, uint64_t next_id);
 /* Removes segment files that no state names: what a crash or a recovery left behind. */
 engram_status eg_store_sweep(eg_store *store, engram_error *error);
 

@@ -90,7 +90,7 @@ static void check_header(verification *v, const eg_segment_header *header)
     eg_segment_header_encode(&again, theirs);
     if (memcmp(ours, theirs, sizeof ours) != 0)
         report(v, 0, "%s: the header has changed since it was opened",
-               eg_file_name(v->segment->file));
+               eg_segment_name(v->segment));
 }
 
 static bool check_crc(verification *v, const eg_segment_header *header, uint32_t tag)
@@ -135,7 +135,7 @@ static void check_fingerprints(verification *v, const eg_segment_header *header)
         return;
     if (!pairs_agree(v->segment, pairs, section->count, v->count))
         report(v, 0, "%s at %" PRIu64 ": the fingerprint index does not agree with the records",
-               eg_file_name(v->segment->file), section->offset);
+               eg_segment_name(v->segment), section->offset);
     eg_free(pairs);
 }
 
@@ -182,7 +182,7 @@ static void check_vector(verification *v, uint32_t index, const eg_chunk_record 
         !v->verifier->check_vector(v->verifier->context, bytes, record->size, vector,
                                    record->spread))
         report(v, record->id, "%s: chunk %" PRIu64 ": its vector is not that of its bytes",
-               eg_file_name(v->segment->file), record->id);
+               eg_segment_name(v->segment), record->id);
 }
 
 /* The base is there and less deep. Reading would notice too, but not every chunk may be read. */
@@ -194,11 +194,11 @@ static void check_base(verification *v, const eg_chunk_record *record)
         return;
     engram_status status = eg_store_get_info(v->store, record->base, &base, &reason);
     if (status != ENGRAM_OK)
-        report(v, record->id, "%s: chunk %" PRIu64 ": its base: %s", eg_file_name(v->segment->file),
+        report(v, record->id, "%s: chunk %" PRIu64 ": its base: %s", eg_segment_name(v->segment),
                record->id, reason.message);
     else if (base.depth >= record->depth)
         report(v, record->id, "%s: chunk %" PRIu64 " has depth %u, its base %" PRIu64 " has %u",
-               eg_file_name(v->segment->file), record->id, record->depth, base.id, base.depth);
+               eg_segment_name(v->segment), record->id, record->depth, base.id, base.depth);
 }
 
 static void check_chunk(verification *v, uint32_t index, eg_buffer *buffer)

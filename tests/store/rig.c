@@ -62,7 +62,7 @@ void rig_free(rig *r)
 engram_status rig_try_open(rig *r, bool read_only, engram_error *error)
 {
     r->options.read_only = read_only;
-    r->options.next_id = r->chunk_count + 1;
+    r->options.next_id = r->chunk_count == 0 ? 1 : rig_id(r, r->chunk_count - 1) + 1;
     return eg_store_open(r->io, r->dir.path, r->states, r->state_count, &r->options, &r->store,
                          error);
 }
@@ -83,6 +83,7 @@ void rig_take_states(rig *r)
 {
     eg_free(r->states);
     r->states = NULL;
+    assert_ok(eg_store_sync(r->store, error));
     assert_ok(eg_store_get_states(r->store, &r->states, &r->state_count, error));
 }
 
@@ -99,6 +100,11 @@ char *rig_path(rig *r, uint64_t segment_id)
     assert_non_null(path);
     snprintf(path, 600, "%s/%08u.seg", r->dir.path, (unsigned)segment_id);
     return path;
+}
+
+uint64_t rig_id(const rig *r, size_t i)
+{
+    return 1 + i * (r->stride != 0 ? r->stride : 1);
 }
 
 static uint64_t of_chunk(rig *r, size_t i, uint64_t salt)
@@ -202,7 +208,8 @@ static void prepare(rig *r, size_t i, eg_new_chunk *chunk, uint8_t *vector, uint
         stored_size = pack_alone(r, i, out, capacity, chunk);
     rig_vector(r, i, vector);
     chunk->fingerprint = eg_fingerprint_of(r->bytes, r->sizes[i]);
-    chunk->base = r->bases[i];
+    chunk->id = r->stride != 0 ? rig_id(r, i) : 0;
+    chunk->base = r->bases[i] != 0 ? rig_id(r, (size_t)r->bases[i] - 1) : 0;
     chunk->depth = r->depths[i];
     chunk->vector = vector;
     chunk->spread = rig_spread(r, i);
@@ -230,7 +237,7 @@ static engram_status append_batch(rig *r, size_t count, uint8_t *room, size_t ca
     for (size_t k = 0; k < count; k++) {
         free(corrections[k]);
         if (status == ENGRAM_OK)
-            assert_int_equal(ids[k], first + k + 1);
+            assert_int_equal(ids[k], rig_id(r, first + k));
     }
     if (status == ENGRAM_OK)
         r->chunk_count += count;
@@ -265,7 +272,7 @@ static void check_found(rig *r, size_t i, const eg_fingerprint *fingerprint, uin
     size_t found = eg_store_find(r->store, fingerprint, size, ids);
     bool there = false;
     for (size_t k = 0; k < found; k++)
-        there = there || ids[k] == i + 1;
+        there = there || ids[k] == rig_id(r, i);
     assert_true(there || found == EG_STORE_CANDIDATES);
 }
 
@@ -274,22 +281,23 @@ void rig_check(rig *r, size_t i)
     eg_chunk_info info = {0};
     uint8_t vector[256], expected[256];
     size_t size;
+    uint64_t id = rig_id(r, i), base = r->bases[i] != 0 ? rig_id(r, (size_t)r->bases[i] - 1) : 0;
     uint32_t expected_size = rig_bytes(r, i, r->bytes);
     memset(r->other, 0xA5, expected_size + 1);
-    assert_ok(eg_store_read(r->store, i + 1, r->other, expected_size, &size, error));
+    assert_ok(eg_store_read(r->store, id, r->other, expected_size, &size, error));
     assert_int_equal(size, expected_size);
     assert_memory_equal(r->other, r->bytes, size);
     assert_int_equal(r->other[size], 0xA5);
-    assert_ok(eg_store_get_info(r->store, i + 1, &info, error));
-    assert_int_equal(info.id, i + 1);
+    assert_ok(eg_store_get_info(r->store, id, &info, error));
+    assert_int_equal(info.id, id);
     assert_int_equal(info.version, i / 7);
     assert_int_equal(info.created_ns, i * 11);
-    assert_int_equal(info.base, r->bases[i]);
+    assert_int_equal(info.base, base);
     assert_int_equal(info.depth, r->depths[i]);
     assert_int_equal(info.size, size);
     assert_int_equal(info.spread, rig_spread(r, i));
     assert_int_equal(info.kind == EG_CORRECTION_DELTA, r->bases[i] != 0);
-    assert_ok(eg_store_get_vector(r->store, i + 1, vector, error));
+    assert_ok(eg_store_get_vector(r->store, id, vector, error));
     rig_vector(r, i, expected);
     assert_memory_equal(vector, expected, 256);
     if (r->options.dedup)
@@ -312,7 +320,7 @@ void rig_check_vectors(rig *r, size_t count)
         for (size_t k = 0; k < span.count; k++, i++) {
             uint8_t expected[256];
             rig_vector(r, i, expected);
-            assert_int_equal(span.ids[k], i + 1);
+            assert_int_equal(span.ids[k], rig_id(r, i));
             assert_memory_equal(span.vectors + k * 256, expected, 256);
         }
     }
@@ -327,7 +335,10 @@ void rig_check_exactly(rig *r, size_t count)
     rig_check_all(r, count);
     rig_check_vectors(r, count);
     for (size_t i = count; i < count + 20; i++)
-        assert_int_equal(eg_store_get_info(r->store, i + 1, &info, NULL), ENGRAM_NOT_FOUND);
+        assert_int_equal(eg_store_get_info(r->store, rig_id(r, i), &info, NULL), ENGRAM_NOT_FOUND);
+    for (size_t i = 0; i < count && r->stride > 1; i++)
+        assert_int_equal(eg_store_get_info(r->store, rig_id(r, i) + 1, &info, NULL),
+                         ENGRAM_NOT_FOUND);
     assert_ok(eg_store_get_totals(r->store, &totals, error));
     assert_int_equal(totals.chunks, count);
     if (rig_verify(r, message) != 0)
@@ -384,7 +395,7 @@ void rig_commit_only(rig *r, size_t count)
         uint64_t size = 0;
         for (size_t k = 0; k < take; k++) {
             eg_chunk_info info;
-            assert_ok(eg_store_get_info(all.store, count - left + k + 1, &info, error));
+            assert_ok(eg_store_get_info(all.store, rig_id(r, count - left + k), &info, error));
             size += info.stored_size;
         }
         r->states[s].chunk_count = take;

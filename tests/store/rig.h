@@ -1,7 +1,7 @@
 /* A store in a directory of its own, and a model of what it has to hold.
  *
- * Chunk i of the model (from 0) has id i + 1. Its bytes follow from the seed and i, so that the
- * model needs no copy of them; every fifth chunk is a delta on an earlier one. */
+ * Chunk i of the model (from 0) has id i + 1, or 1 + i * stride. Its bytes follow from the seed and i,
+ * so that the model needs no copy of them; every fifth chunk is a delta on an earlier one. */
 #ifndef TESTS_STORE_RIG_H
 #define TESTS_STORE_RIG_H
 
@@ -24,8 +24,9 @@ typedef struct rig {
 
     size_t chunk_count; /* appended so far */
     uint32_t size_max;  /* of the random ones */
+    uint64_t stride;    /* 0: 1, and the store gives out the ids */
     uint32_t *sizes;
-    uint64_t *bases; /* or 0 */
+    uint64_t *bases; /* that chunk of the model + 1, or 0 */
     uint8_t *depths;
     uint8_t *bytes, *other; /* room for a chunk */
 } rig;
@@ -45,6 +46,7 @@ void rig_close(rig *r);
 void rig_take_states(rig *r);
 char *rig_path(rig *r, uint64_t segment_id); /* free() */
 
+uint64_t rig_id(const rig *r, size_t i);
 /* The bytes of chunk i into bytes, and its size. */
 uint32_t rig_bytes(rig *r, size_t i, uint8_t *bytes);
 void rig_vector(rig *r, size_t i, uint8_t *vector);

@@ -179,11 +179,14 @@ static void nonsense_is_refused_and_changes_nothing(void **state)
     append_one(r, &bad, ENGRAM_INVALID);
     bad = good, bad.kind = EG_CORRECTION_DELTA, bad.base = 1, bad.depth = 65;
     append_one(r, &bad, ENGRAM_INVALID);
+    bad = good, bad.id = UINT64_MAX;
+    append_one(r, &bad, ENGRAM_INVALID);
     rig_append(r, 3);
+    bad = good, bad.id = 3;
+    append_one(r, &bad, ENGRAM_INVALID);
     rig_check_exactly(r, 3);
     rig_close(r);
     rig_open_reader(r);
-    append_one(r, &good, ENGRAM_INVALID);
     assert_int_equal(eg_store_seal(r->store, NULL), ENGRAM_INVALID);
     assert_int_equal(eg_store_sweep(r->store, NULL), ENGRAM_INVALID);
     rig_free(r);
