@@ -86,6 +86,14 @@ engram_status eg_cursor_next(eg_cursor *cursor, engram_error *error);
 eg_view eg_cursor_key(const eg_cursor *cursor);
 eg_view eg_cursor_value(const eg_cursor *cursor);
 
+/* One difference: key is new (from NULL), gone (to NULL), or has another value. All lent for the call. What it
+ * returns ends the walk unless it is ENGRAM_OK. */
+typedef engram_status (*eg_change)(void *context, eg_view key, const eg_view *from, const eg_view *to,
+                                   engram_error *error);
+/* Calls change for each difference, in key order. Both roots, of the same eg_nodes, are lent and stay readable by
+ * others. Subtrees that the two share are not read, so versions of one line cost what changed between them. */
+engram_status eg_root_diff(eg_root *from, eg_root *to, eg_change change, void *context, engram_error *error);
+
 /* Reads every node of the version from disk again and checks order, separators, fill and depth; problem is called
  * for each finding with a sentence. Counts entries and node bytes. */
 typedef struct eg_tree_check {
