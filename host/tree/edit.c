@@ -71,7 +71,7 @@ engram_status eg_edit_get(eg_edit *edit, eg_view key, eg_buffer *value, engram_e
 
 eg_node *eg_edit_create_node(eg_edit *edit, unsigned level)
 {
-    eg_node *node = eg_node_create(level, edit->epoch, 0);
+    eg_node *node = eg_node_make(level, edit->epoch, &edit->nodes->ledger);
     if (node)
         edit->made += (int64_t)eg_node_memory(node);
     return node;
@@ -84,7 +84,7 @@ static engram_status own_link(eg_edit *edit, eg_link *link, int level, engram_er
         return ENGRAM_OK;
     eg_loan loan;
     EG_TRY(eg_nodes_borrow(edit->nodes, *link, level, &loan, error));
-    eg_node *clone = eg_node_clone(loan.node, edit->epoch);
+    eg_node *clone = eg_node_clone(loan.node, edit->epoch, &edit->nodes->ledger);
     if (clone) {
         edit->made += (int64_t)eg_node_memory(clone);
         if (atomic_load_explicit(&loan.node->stored_address, memory_order_relaxed) == 0)
@@ -143,6 +143,7 @@ static engram_status put(eg_edit *edit, eg_view key, eg_view value, engram_error
                       : eg_node_insert(leaf, index, key, value);
     if (!done)
         return eg_edit_no_memory(error);
+    eg_node_recount(leaf);
     edit->made += (int64_t)eg_node_memory(leaf) - before;
     path.steps[0].index = index;
     return eg_page_need(&leaf->page) > EG_PAGE_SIZE ? eg_shape_grow(edit, &path, error) : ENGRAM_OK;

@@ -1,9 +1,15 @@
 /* Writing: nodes that edits made, children before parents, in large appends.
  *
  * A node is given its address when it is packed into the buffer, before the buffer is written: its
- * parent needs it. That is safe because nobody but the flush looks there, and a failed write is
- * final: no later flush will take the address for granted. All memory is taken before the first
- * node is packed, so that nothing else can fail in between. */
+ * parent needs it. That is safe because others trust an address only below the ledger's durable
+ * end, and a failed write is final: the end does not move any more, and no later flush will take
+ * the address for granted. All memory is taken before the first node is packed, so that nothing
+ * else can fail in between.
+ *
+ * Edits and readers go on meanwhile. What is flushed is frozen, and held by the root that the
+ * caller lends, so nothing here is waited for. Written is not yet trusted: pages whose sync failed
+ * may be lost, and then the memory of an edit is all there is. So links let go of nodes only below
+ * `durable`, which follows a sync. */
 #include <zstd.h>
 
 #include "base/memory.h"
@@ -16,8 +22,9 @@ typedef struct eg_flusher {
     uint8_t *raw;
     ZSTD_CCtx *compressor;
     size_t used;
+    uint64_t memory;  /* of the nodes in the buffer */
     uint64_t address; /* of the next node */
-    eg_node **batch;  /* what is in the buffer, for the cache: no child in memory; strong */
+    eg_node **batch;  /* clean copies of what is in the buffer, for the cache; strong */
     size_t batch_count, batch_capacity;
 } eg_flusher;
 
@@ -49,12 +56,12 @@ static eg_flusher *create_flusher(void)
 /* A node as a reader would load it: the children known by their addresses only. */
 static eg_node *clean_copy(const eg_node *node)
 {
-    eg_node *copy = eg_node_create(node->level, 0, eg_page_need(&node->page));
+    eg_node *copy = eg_node_create(node->level, eg_page_need(&node->page));
     if (copy && !eg_page_append(&copy->page, &node->page, 0)) {
         eg_node_release(copy);
         return NULL;
     }
-    for (size_t i = 0; copy && i < copy->page.count; i++) {
+    for (size_t i = 0; copy && node->level > 0 && i < copy->page.count; i++) {
         eg_link link = eg_node_link(copy, i);
         if (link.node) {
             link.address = atomic_load_explicit(&link.node->stored_address, memory_order_relaxed);
@@ -65,19 +72,18 @@ static eg_node *clean_copy(const eg_node *node)
     return copy;
 }
 
-/* The cache is a favour: without memory for it the node is just not put there. */
+/* The cache is a favour: without memory for it the node is just not put there. It gets copies: they
+ * are smaller than what an edit changed, and their memory is the cache's. */
 static void add_to_batch(eg_flusher *flusher, eg_node *node)
 {
     if (!eg_grow((void **)&flusher->batch, &flusher->batch_capacity, flusher->batch_count + 1,
                  sizeof *flusher->batch))
         return;
-    eg_node *clean = node->level ? clean_copy(node) : eg_node_retain(node);
+    eg_node *clean = clean_copy(node);
     if (!clean)
         return;
-    if (clean != node) {
-        atomic_store_explicit(&clean->stored_address, node->stored_address, memory_order_relaxed);
-        clean->stored_size = node->stored_size;
-    }
+    clean->stored_size = node->stored_size;
+    atomic_store_explicit(&clean->stored_address, node->stored_address, memory_order_relaxed);
     flusher->batch[flusher->batch_count++] = clean;
 }
 
@@ -90,19 +96,23 @@ static void end_batch(eg_nodes *nodes, eg_flusher *flusher, bool written)
     }
     flusher->batch_count = 0;
     flusher->used = 0;
+    flusher->memory = 0;
 }
 
 static engram_status write_out(eg_nodes *nodes, eg_flusher *flusher, engram_error *error)
 {
     if (flusher->used == 0)
         return ENGRAM_OK;
-    uint64_t end = atomic_load(&nodes->end);
+    eg_ledger *ledger = &nodes->ledger;
+    uint64_t end = atomic_load(&ledger->end);
     engram_status status = nodes->io->write(nodes->io, atomic_load(&nodes->file), end,
                                             flusher->buffer, flusher->used, error);
-    if (status == ENGRAM_OK)
-        atomic_store(&nodes->end, end + flusher->used);
-    else
+    if (status == ENGRAM_OK) {
+        atomic_store(&ledger->end, end + flusher->used);
+        atomic_fetch_sub_explicit(&ledger->unwritten, flusher->memory, memory_order_relaxed);
+    } else {
         nodes->failed = status;
+    }
     end_batch(nodes, flusher, status == ENGRAM_OK);
     return status;
 }
@@ -127,7 +137,8 @@ static void pack(eg_flusher *flusher, eg_node *node)
     header.size = (uint32_t)(EG_NODE_HEADER_SIZE + body);
     eg_node_seal(&header, at);
     node->stored_size = header.size;
-    atomic_store_explicit(&node->stored_address, header.address, memory_order_relaxed);
+    atomic_store_explicit(&node->stored_address, header.address, memory_order_release);
+    flusher->memory += node->counted;
     flusher->used += header.size;
     flusher->address += header.size;
 }
@@ -162,7 +173,7 @@ static engram_status prepare(eg_nodes *nodes, engram_error *error)
         nodes->dir_unsynced = true;
     }
     eg_flusher *flusher = nodes->flusher;
-    flusher->address = atomic_load(&nodes->end);
+    flusher->address = atomic_load(&nodes->ledger.end);
     if (flusher->address == 0) {
         eg_nodes_header_pack(flusher->buffer);
         flusher->address = flusher->used = EG_NODES_HEADER_SIZE;
@@ -219,6 +230,8 @@ engram_status eg_nodes_sync(eg_nodes *nodes, engram_error *error)
     if (status == ENGRAM_OK && nodes->dir_unsynced)
         status = nodes->io->sync_dir(nodes->io, nodes->dir, error);
     nodes->failed = status;
+    if (status == ENGRAM_OK)
+        atomic_store(&nodes->ledger.durable, atomic_load(&nodes->ledger.end));
     nodes->dir_unsynced = nodes->dir_unsynced && status != ENGRAM_OK;
 done:
     pthread_mutex_unlock(&nodes->write_lock);

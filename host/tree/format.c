@@ -277,7 +277,7 @@ engram_status eg_node_unpack(eg_unpacker *unpacker, eg_node_ref ref, int level, 
         return ENGRAM_DAMAGED;
     size_t raw_size = eg_get_u32(header + 24), count = eg_get_u16(header + 28);
     size_t cell_extra = header[31] ? EG_CELL_HEADER + EG_LINK_SIZE - 2 - CHILD_SIZE : 0;
-    eg_node *made = eg_node_create(header[31], 0, raw_size + count * (EG_SLOT_SIZE + cell_extra));
+    eg_node *made = eg_node_create(header[31], raw_size + count * (EG_SLOT_SIZE + cell_extra));
     if (!made)
         return ENGRAM_NO_MEMORY;
     engram_status status = read_cells(made, eg_reader_make(raw, raw_size), count, ref, why);

@@ -5,7 +5,7 @@
 
 enum { RUN_MAX = 100 };
 
-eg_node *eg_node_create(unsigned level, uint64_t epoch, size_t need)
+eg_node *eg_node_create(unsigned level, size_t need)
 {
     eg_node *node = eg_alloc_zero(1, sizeof *node);
     if (!node)
@@ -16,22 +16,52 @@ eg_node *eg_node_create(unsigned level, uint64_t epoch, size_t need)
     }
     atomic_init(&node->references, 1);
     node->level = (uint8_t)level;
-    node->epoch = epoch;
     return node;
 }
 
-static void retain_children(const eg_node *node, size_t first)
+/* From here on the node is an edit's. */
+static void enlist(eg_node *node, uint64_t epoch, eg_ledger *ledger)
 {
-    if (node->level == 0 || node->epoch == 0)
-        return;
+    node->epoch = epoch;
+    node->ledger = ledger;
+    eg_node_recount(node);
+}
+
+eg_node *eg_node_make(unsigned level, uint64_t epoch, eg_ledger *ledger)
+{
+    eg_node *node = eg_node_create(level, 0);
+    if (node)
+        enlist(node, epoch, ledger);
+    return node;
+}
+
+/* Where node is stored, as far as that can be trusted below end; else all zero. */
+static eg_link stored_before(const eg_node *node, const atomic_uint_fast64_t *end)
+{
+    uint64_t address = atomic_load_explicit(&node->stored_address, memory_order_acquire);
+    if (address == 0 ||
+        address + node->stored_size > atomic_load_explicit(end, memory_order_acquire))
+        return (eg_link){0};
+    return (eg_link){address, node->stored_size, NULL};
+}
+
+/* The links of node from index first on were copied from another node: they get references of their
+ * own, or do without. */
+static void share_children(eg_node *node, size_t first)
+{
     for (size_t i = first; i < node->page.count; i++) {
         eg_link link = eg_node_link(node, i);
-        if (link.node)
+        if (!link.node)
+            continue;
+        eg_link stored = stored_before(link.node, &node->ledger->durable);
+        if (stored.size)
+            eg_node_set_link(node, i, stored);
+        else
             eg_node_retain(link.node);
     }
 }
 
-eg_node *eg_node_clone(const eg_node *from, uint64_t epoch)
+eg_node *eg_node_clone(const eg_node *from, uint64_t epoch, eg_ledger *ledger)
 {
     eg_node *node = eg_alloc_zero(1, sizeof *node);
     if (!node)
@@ -42,10 +72,11 @@ eg_node *eg_node_clone(const eg_node *from, uint64_t epoch)
     }
     atomic_init(&node->references, 1);
     node->level = from->level;
-    node->epoch = epoch;
     node->run = from->run;
     node->last = from->last;
-    retain_children(from, 0);
+    enlist(node, epoch, ledger);
+    if (from->level > 0 && from->epoch != 0)
+        share_children(node, 0);
     return node;
 }
 
@@ -55,12 +86,22 @@ eg_node *eg_node_retain(eg_node *node)
     return node;
 }
 
+static void strike(const eg_node *node)
+{
+    eg_ledger *ledger = node->ledger;
+    atomic_fetch_sub_explicit(&ledger->made, node->counted, memory_order_relaxed);
+    if (!stored_before(node, &ledger->end).size)
+        atomic_fetch_sub_explicit(&ledger->unwritten, node->counted, memory_order_relaxed);
+}
+
 /* Levels fall from node to child, so this recursion is at most EG_LEVELS_MAX deep. */
 static void destroy(eg_node *node)
 {
     if (node->level > 0 && node->epoch != 0)
         for (size_t i = 0; i < node->page.count; i++)
             eg_node_release(eg_node_link(node, i).node);
+    if (node->ledger)
+        strike(node);
     eg_page_fini(&node->page);
     eg_free(node);
 }
@@ -74,6 +115,17 @@ void eg_node_release(eg_node *node)
 size_t eg_node_memory(const eg_node *node)
 {
     return sizeof *node + node->page.capacity;
+}
+
+void eg_node_recount(eg_node *node)
+{
+    uint32_t memory = (uint32_t)eg_node_memory(node);
+    if (memory == node->counted)
+        return;
+    uint64_t more = (uint64_t)memory - node->counted; /* modulo 2^64 */
+    atomic_fetch_add_explicit(&node->ledger->made, more, memory_order_relaxed);
+    atomic_fetch_add_explicit(&node->ledger->unwritten, more, memory_order_relaxed);
+    node->counted = memory;
 }
 
 static void pack_link(uint8_t bytes[EG_LINK_SIZE], eg_link link)
@@ -118,6 +170,7 @@ bool eg_node_insert(eg_node *node, size_t index, eg_view key, eg_view value)
 {
     if (!eg_page_insert(&node->page, index, key, value))
         return false;
+    eg_node_recount(node);
     note_run(node, index);
     return true;
 }
@@ -131,8 +184,11 @@ bool eg_node_insert_link(eg_node *node, size_t index, eg_view key, eg_link link)
 
 bool eg_node_append(eg_node *node, const eg_node *from, size_t first)
 {
+    size_t count = node->page.count;
     if (!eg_page_append(&node->page, &from->page, first))
         return false;
-    retain_children(from, first);
+    eg_node_recount(node);
+    if (from->level > 0 && from->epoch != 0)
+        share_children(node, count);
     return true;
 }

@@ -2,17 +2,23 @@
  *
  * A node is a page, a level (0: leaf) and a count of references. It is either clean, that is read
  * from disk, with children known by where they are stored only; or it was made by an edit, and then
- * holds strong references to those of its children that are not on disk. While an edit runs it
- * changes the nodes that carry its epoch, and nobody else can see them; after it they are frozen
- * for ever.
+ * holds strong references to those of its children that were not safe on disk when it was made.
+ * While an edit runs it changes the nodes that carry its epoch, and nobody else can see them; after
+ * it they are frozen for ever.
+ *
+ * Frozen nodes keep their strong links, even when a flush stores the children. It is the next edit
+ * that lets go: what it clones links to stored children by address only. So memory returns as edits
+ * go on and old versions are released, and no reader ever sees a link change.
  *
  * The value of an internal node's cell is a link. Its key is the lower bound of the child: the
  * child's keys are >= it and < the next cell's key. The first cell of an internal node repeats the
  * bound under which its parent knows it (empty on the left edge), so joining two neighbours is
  * appending.
  *
- * Threads: references are atomic. stored_address and stored_size of a node made by an edit are
- * written by flushing only, under its lock; readers and cloning never need them. */
+ * Threads: references are atomic. Where a node is stored is written by flushing only, under its
+ * lock: first stored_size, then stored_address (release), both before the bytes are written. Others
+ * load the address (acquire), then the size, and trust them only when the ledger says that the file
+ * has got that far. */
 #ifndef EG_TREE_NODE_H
 #define EG_TREE_NODE_H
 
@@ -30,12 +36,23 @@ enum {
 
 typedef struct eg_node eg_node;
 
+/* What all nodes of one node file go by: how far the file is written, and the memory of the nodes
+ * that edits made. It outlives them. */
+typedef struct eg_ledger {
+    atomic_uint_fast64_t end;       /* bytes before it are written and can be read */
+    atomic_uint_fast64_t durable;   /* and survive: <= end */
+    atomic_uint_fast64_t made;      /* bytes of nodes that edits made, alive now */
+    atomic_uint_fast64_t unwritten; /* of them not written */
+} eg_ledger;
+
 struct eg_node {
     atomic_uint references;
     uint8_t level;
     int8_t run;     /* > 0: so many inserts in a row, each behind the last; < 0: each before it */
     uint32_t last;  /* index of the last insert */
     uint64_t epoch; /* the edit that made it; 0: clean */
+    eg_ledger *ledger;               /* where its memory counts; NULL: clean */
+    uint32_t counted;                /* so much */
     _Atomic uint64_t stored_address; /* 0: not on disk yet */
     uint32_t stored_size;
     eg_page page;
@@ -44,7 +61,7 @@ struct eg_node {
     eg_node *chain, *newer, *older;
 };
 
-/* To a child, or to a whole tree. node: strong when the child is not on disk, else NULL. All zero:
+/* To a child, or to a whole tree. node: strong, and then the rest does not count; or NULL. All zero:
  * the empty tree. */
 typedef struct eg_link {
     uint64_t address;
@@ -52,13 +69,18 @@ typedef struct eg_link {
     eg_node *node;
 } eg_link;
 
-/* One reference is the caller's. NULL: no memory. */
-eg_node *eg_node_create(unsigned level, uint64_t epoch, size_t need);
-eg_node *eg_node_clone(const eg_node *from, uint64_t epoch);
+/* A clean node, its page with room for need bytes. One reference is the caller's. NULL: no memory.
+ */
+eg_node *eg_node_create(unsigned level, size_t need);
+/* Nodes of an edit. A clone links to children that are safe on disk by their addresses. */
+eg_node *eg_node_make(unsigned level, uint64_t epoch, eg_ledger *ledger);
+eg_node *eg_node_clone(const eg_node *from, uint64_t epoch, eg_ledger *ledger);
 eg_node *eg_node_retain(eg_node *node);
 /* Frees at the last reference, and releases the children; NULL is fine. */
 void eg_node_release(eg_node *node);
 size_t eg_node_memory(const eg_node *node);
+/* The ledger follows a node whose page was changed directly. */
+void eg_node_recount(eg_node *node);
 
 eg_link eg_node_link(const eg_node *node, size_t index);
 /* Does not touch references. */
@@ -68,7 +90,8 @@ size_t eg_node_child_index(const eg_node *node, eg_view key);
 /* Inserts and remembers in which direction inserts run. False: no memory. */
 bool eg_node_insert(eg_node *node, size_t index, eg_view key, eg_view value);
 bool eg_node_insert_link(eg_node *node, size_t index, eg_view key, eg_link link);
-/* Copies cells of from, from index first on, and retains what they link to. False: no memory. */
+/* Copies cells of from, from index first on, and links to children as a clone does. False: no
+ * memory. */
 bool eg_node_append(eg_node *node, const eg_node *from, size_t first);
 
 #endif

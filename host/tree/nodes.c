@@ -74,7 +74,8 @@ engram_status eg_nodes_open(eg_io *io, const char *dir, const eg_nodes_options *
         return no_memory(error);
     made->io = io;
     made->read_only = options->read_only;
-    atomic_init(&made->end, options->end);
+    atomic_init(&made->ledger.end, options->end);
+    atomic_init(&made->ledger.durable, options->end);
     pthread_mutex_init(&made->spares_lock, NULL);
     pthread_mutex_init(&made->write_lock, NULL);
     engram_status status = fill(made, dir, options, error);
@@ -108,7 +109,17 @@ void eg_nodes_close(eg_nodes **nodes)
 
 uint64_t eg_nodes_end(const eg_nodes *nodes)
 {
-    return atomic_load(&nodes->end);
+    return atomic_load(&nodes->ledger.end);
+}
+
+uint64_t eg_nodes_made_size(const eg_nodes *nodes)
+{
+    return atomic_load_explicit(&nodes->ledger.made, memory_order_relaxed);
+}
+
+uint64_t eg_nodes_unwritten_size(const eg_nodes *nodes)
+{
+    return atomic_load_explicit(&nodes->ledger.unwritten, memory_order_relaxed);
 }
 
 static eg_unpacker *take_unpacker(eg_nodes *nodes)
@@ -152,7 +163,7 @@ engram_status eg_nodes_read(eg_nodes *nodes, eg_node_ref ref, int level, eg_node
 {
     if (!eg_node_ref_ok(ref))
         return damaged(nodes, ref, "no node can be there", error);
-    if (ref.address + ref.size > atomic_load(&nodes->end))
+    if (ref.address + ref.size > atomic_load(&nodes->ledger.end))
         return damaged(nodes, ref, "beyond the end of what was written", error);
     eg_unpacker *unpacker = take_unpacker(nodes);
     if (!unpacker)

@@ -10,8 +10,9 @@
 #include "tree/tree.h"
 
 /* Locks: spares_lock and those of the cache's shards are leaves. write_lock is held by one flush or
- * sync at a time and guards the file's growth; readers take part through `end`, which moves only
- * after the bytes before it were written, and `file`, which is set before any node can refer to it.
+ * sync at a time and guards the file's growth; readers and edits take part through the ledger,
+ * whose `end` and `durable` move only after the bytes before them were written or synced, and
+ * `file`, which is set before any node can refer to it.
  */
 struct eg_nodes {
     eg_io *io;
@@ -19,7 +20,7 @@ struct eg_nodes {
     _Atomic(eg_file *) file; /* NULL until it exists */
     bool read_only;
     eg_cache *cache;
-    atomic_uint_fast64_t end;
+    eg_ledger ledger;
     atomic_uint_fast64_t epochs; /* the last one given to an edit */
 
     pthread_mutex_t spares_lock;

@@ -123,6 +123,7 @@ static engram_status split(eg_edit *edit, eg_path *path, size_t level, size_t at
         return eg_edit_no_memory(error);
     }
     eg_page_truncate(&left->page, at);
+    eg_node_recount(*right);
     edit->made += (int64_t)eg_node_memory(*right) - before;
     left->run = 0;
     eg_step *up = &path->steps[level + 1];

@@ -38,16 +38,26 @@ typedef struct eg_nodes_options {
 /* dir holds the node files (00000001.nodes ...); it must exist. All roots must be released before close. */
 engram_status eg_nodes_open(eg_io *io, const char *dir, const eg_nodes_options *options, eg_nodes **nodes, engram_error *error);
 void eg_nodes_close(eg_nodes **nodes);
-uint64_t eg_nodes_end(const eg_nodes *nodes);          /* grows by flushing */
-engram_status eg_nodes_sync(eg_nodes *nodes, engram_error *error); /* makes flushed nodes durable */
+uint64_t eg_nodes_end(const eg_nodes *nodes); /* grows by flushing */
+/* Makes flushed nodes durable: from then on edits let go of their memory (see eg_root_flush). */
+engram_status eg_nodes_sync(eg_nodes *nodes, engram_error *error);
+/* Bytes of memory of the nodes that edits made and that any root or edit still holds, and of those of them that
+ * are not written: what to bound, and when to checkpoint. The cache is not counted. Any thread. */
+uint64_t eg_nodes_made_size(const eg_nodes *nodes);
+uint64_t eg_nodes_unwritten_size(const eg_nodes *nodes);
 
 /* The version stored at ref; reads nothing yet. One reference is the caller's. */
 engram_status eg_root_open(eg_nodes *nodes, eg_node_ref ref, eg_root **root, engram_error *error);
 eg_root *eg_root_retain(eg_root *root);
 void eg_root_release(eg_root *root); /* any thread; frees what only it held */
 
-/* Appends the nodes that are not on disk yet; *ref names this version from then on. The root stays usable and
- * keeps its memory: open ref and release the old root to let it go. Not durable until eg_nodes_sync. */
+/* Appends the nodes that are not on disk yet; *ref names this version from then on. Not durable until eg_nodes_sync.
+ *
+ * Edits from this and newer roots, and readers of all of them, go on meanwhile and are never waited for; flushes and
+ * syncs wait for each other. The root stays usable as it is and keeps its memory until it is released. Edits link to
+ * what is durable by its address, so its memory returns as later edits go on and older roots are released: with the
+ * first edit if it starts from this root; what edits changed meanwhile may hold some until the next flush. Where no edit
+ * follows, open ref and put that root in the place of this one. */
 engram_status eg_root_flush(eg_root *root, eg_node_ref *ref, engram_error *error);
 /* Bytes of unflushed nodes made by edits since the last flush of this root's line, roughly: when to checkpoint. */
 uint64_t eg_root_dirty_size(const eg_root *root);
@@ -75,6 +85,14 @@ engram_status eg_cursor_seek(eg_cursor *cursor, eg_view key, engram_error *error
 engram_status eg_cursor_next(eg_cursor *cursor, engram_error *error);
 eg_view eg_cursor_key(const eg_cursor *cursor);
 eg_view eg_cursor_value(const eg_cursor *cursor);
+
+/* One difference: key is new (from NULL), gone (to NULL), or has another value. All lent for the call. What it
+ * returns ends the walk unless it is ENGRAM_OK. */
+typedef engram_status (*eg_change)(void *context, eg_view key, const eg_view *from, const eg_view *to,
+                                   engram_error *error);
+/* Calls change for each difference, in key order. Both roots, of the same eg_nodes, are lent and stay readable by
+ * others. Subtrees that the two share are not read, so versions of one line cost what changed between them. */
+engram_status eg_root_diff(eg_root *from, eg_root *to, eg_change change, void *context, engram_error *error);
 
 /* Reads every node of the version from disk again and checks order, separators, fill and depth; problem is called
  * for each finding with a sentence. Counts entries and node bytes. */

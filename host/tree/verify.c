@@ -120,7 +120,7 @@ static engram_status walk_node(eg_walk *walk, const eg_node *node, eg_link link,
 static bool count_stored(eg_walk *walk, uint32_t size)
 {
     walk->stored += size;
-    return walk->stored <= atomic_load(&walk->nodes->end);
+    return walk->stored <= atomic_load(&walk->nodes->ledger.end);
 }
 
 static engram_status walk_link(eg_walk *walk, eg_link link, int level, eg_bounds bounds,

@@ -361,6 +361,14 @@ static eg_node_ref bad_low_bound(craft *c)
     return craft_node(c, 1);
 }
 
+static eg_node_ref bad_early_key(craft *c)
+{
+    eg_node_ref low = craft_leaf(c, "a", "b"), high = craft_leaf(c, "bb", "d");
+    craft_child(c, "", low);
+    craft_child(c, "c", high);
+    return craft_node(c, 1);
+}
+
 /* Twenty levels, each with both children the same: a million leaves, if one walked them. */
 static eg_node_ref bad_sharing(craft *c)
 {
@@ -416,8 +424,53 @@ static eg_node_ref good_leaf(craft *c)
     return craft_leaf(c, "a", "b");
 }
 
+/* Keys rise, and there is an end. */
+static engram_status note_key(void *context, eg_view key, const eg_view *from, const eg_view *to,
+                              engram_error *error)
+{
+    (void)error;
+    eg_buffer *last = context;
+    assert_true(from || to);
+    assert_true(eg_key_compare((eg_view){last->data, last->size}, key) < 0);
+    eg_buffer_clear(last);
+    eg_write_bytes(last, key.data, key.size);
+    return ENGRAM_OK;
+}
+
+/* A version with this one key more. */
+static engram_status with_key(eg_root *root, const char *name, eg_root **other)
+{
+    eg_edit *edit;
+    eg_view key = {(const uint8_t *)name, strlen(name)};
+    EG_TRY(eg_edit_begin(root, &edit, NULL));
+    engram_status status = eg_edit_put(edit, key, key, NULL);
+    if (status == ENGRAM_OK)
+        return eg_edit_finish(&edit, other, NULL);
+    eg_edit_abort(&edit);
+    return status;
+}
+
+/* Against a version of its own, one that shares nothing, and itself. */
+static void check_diff(eg_nodes *nodes, eg_root *root)
+{
+    eg_root *empty, *other;
+    eg_buffer last = {0};
+    assert_int_equal(eg_root_open(nodes, (eg_node_ref){0, 0}, &empty, NULL), ENGRAM_OK);
+    for (int own = 0; own < 2; own++) {
+        if (with_key(own ? root : empty, "bc", &other) != ENGRAM_OK)
+            continue;
+        eg_root_diff(root, other, note_key, &last, NULL);
+        eg_root_release(other);
+        eg_buffer_clear(&last);
+    }
+    assert_int_equal(eg_root_diff(root, root, note_key, &last, NULL), ENGRAM_OK);
+    assert_int_equal(last.size, 0);
+    eg_root_release(empty);
+    eg_buffer_fini(&last);
+}
+
 /* Everything one can do with it; limited, as a hostile tree may claim to be endless. */
-static void use_root(eg_root *root)
+static void use_root(eg_nodes *nodes, eg_root *root)
 {
     static const char *names[] = {"a", "b", "bb", "c", "d", "x"};
     eg_buffer value = {0};
@@ -437,6 +490,7 @@ static void use_root(eg_root *root)
         else
             eg_edit_remove(edit, key, NULL);
     }
+    check_diff(nodes, root);
     eg_cursor_close(&cursor);
     eg_edit_abort(&edit);
     eg_buffer_fini(&value);
@@ -452,7 +506,7 @@ static size_t problems_of(fixture *f, craft *c, eg_node_ref ref)
     eg_nodes *nodes;
     assert_int_equal(eg_nodes_open(f->r.io, f->r.dir.path, &options, &nodes, NULL), ENGRAM_OK);
     assert_int_equal(eg_root_open(nodes, ref, &root, NULL), ENGRAM_OK);
-    use_root(root);
+    use_root(nodes, root);
     engram_status status = eg_root_verify(root, &check, NULL);
     eg_root_release(root);
     eg_nodes_close(&nodes);
@@ -467,7 +521,7 @@ static void misleading_nodes_are_refused(void **state)
         bad_left_over,     bad_count,    bad_level,     bad_single_child,
         bad_child_level,   bad_bounds,   bad_low_bound, bad_child_is_itself,
         bad_child_address, bad_sharing,  bad_codec,     bad_child_behind,
-        bad_zstd,          bad_raw_size, bad_reference};
+        bad_zstd,          bad_raw_size, bad_reference, bad_early_key};
     fixture f;
     craft *c = malloc(sizeof *c);
     fixture_init(&f, 10);

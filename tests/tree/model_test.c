@@ -97,6 +97,25 @@ static void keep(play *p)
     p->kept[p->kept_count++] = (kept){eg_root_retain(p->r.root), rig_model_snapshot(&p->model)};
 }
 
+/* What changed since a kept version, and back; shared nodes in memory, stored, and both. */
+static void compare_kept(play *p)
+{
+    for (size_t i = 0; i < p->kept_count; i++) {
+        kept *k = &p->kept[i];
+        rig_check_diff(&p->model, k->root, k->stamps, p->r.root, p->model.stamps);
+        rig_check_diff(&p->model, p->r.root, p->model.stamps, k->root, k->stamps);
+    }
+}
+
+/* The root goes on as it is: its next edits let go of what was stored. */
+static void checkpoint(play *p)
+{
+    eg_node_ref ref;
+    assert_int_equal(eg_root_flush(p->r.root, &ref, NULL), ENGRAM_OK);
+    assert_int_equal(eg_nodes_sync(p->r.nodes, NULL), ENGRAM_OK);
+    assert_int_equal(eg_nodes_end(p->r.nodes) > 0, ref.size > 0);
+}
+
 /* A kept version in memory is exchanged for what is stored of it. */
 static void flush_kept(play *p)
 {
@@ -147,6 +166,13 @@ static void batch(play *p)
         break;
     case 3:
         flush_kept(p);
+        break;
+    case 6:
+    case 7:
+        checkpoint(p);
+        break;
+    case 8:
+        compare_kept(p);
         break;
     case 4:
     case 5:

@@ -242,3 +242,57 @@ void rig_check_get(eg_root *root, const rig_model *model, const uint32_t *stamps
         assert_int_equal(error.message[0], 0);
     eg_buffer_fini(&value);
 }
+
+typedef struct expectation {
+    const rig_model *model;
+    const uint32_t *from, *to;
+    size_t rank, count;
+} expectation;
+
+static bool differs(const expectation *e, size_t rank)
+{
+    static _Thread_local uint8_t copy[EG_TREE_VALUE_MAX];
+    if (e->from[rank] == e->to[rank] || !e->from[rank] || !e->to[rank])
+        return e->from[rank] != e->to[rank];
+    eg_view from = rig_value(e->model, e->from[rank]);
+    memcpy(copy, from.data, from.size);
+    eg_view to = rig_value(e->model, e->to[rank]);
+    return from.size != to.size || memcmp(copy, to.data, to.size) != 0;
+}
+
+static size_t next_difference(const expectation *e, size_t rank)
+{
+    while (rank < e->model->key_count && !differs(e, rank))
+        rank++;
+    return rank;
+}
+
+static engram_status expect(void *context, eg_view key, const eg_view *from, const eg_view *to,
+                            engram_error *error)
+{
+    (void)error;
+    expectation *e = context;
+    e->rank = next_difference(e, e->rank);
+    assert_true(e->rank < e->model->key_count);
+    assert_view(key, e->model->keys[e->rank]);
+    assert_int_equal(from != NULL, e->from[e->rank] != 0);
+    assert_int_equal(to != NULL, e->to[e->rank] != 0);
+    if (from)
+        assert_view(*from, rig_value(e->model, e->from[e->rank]));
+    if (to)
+        assert_view(*to, rig_value(e->model, e->to[e->rank]));
+    e->rank++;
+    e->count++;
+    return ENGRAM_OK;
+}
+
+size_t rig_check_diff(const rig_model *model, eg_root *from, const uint32_t *from_stamps,
+                      eg_root *to, const uint32_t *to_stamps)
+{
+    engram_error error = {0};
+    expectation e = {model, from_stamps, to_stamps, 0, 0};
+    if (eg_root_diff(from, to, expect, &e, &error) != ENGRAM_OK)
+        fail_msg("diff: %s", error.message);
+    assert_int_equal(next_difference(&e, e.rank), model->key_count);
+    return e.count;
+}

@@ -66,6 +66,9 @@ void rig_remove(eg_edit *edit, rig_model *model, size_t rank);
 void rig_check(eg_root *root, const rig_model *model, const uint32_t *stamps);
 /* verify finds nothing wrong; its counts. */
 eg_tree_check rig_verify(eg_root *root);
+/* eg_root_diff of the two roots, which are the versions that the stamps name. How many differ. */
+size_t rig_check_diff(const rig_model *model, eg_root *from, const uint32_t *from_stamps, eg_root *to,
+                      const uint32_t *to_stamps);
 void rig_check_get(eg_root *root, const rig_model *model, const uint32_t *stamps, size_t rank);
 
 #endif

@@ -6,6 +6,10 @@
 
 enum { READERS = 4, KEYS = 4000, EDITS = 400, PUBLISHED = 5 };
 
+/* Of the second test: a tree that is large beside what may wait in memory for the next flush; that
+ * again is more than what the other slots keep and no flush will write. */
+enum { MANY_KEYS = 30000, WINDOW = 400, UNWRITTEN_MAX = 1280 << 10 };
+
 typedef struct version {
     eg_root *root;
     uint32_t *stamps;
@@ -140,32 +144,147 @@ static void edit_once(stage *s, uint64_t *random)
     publish(s, 0, (version){next, rig_model_snapshot(&s->model)});
 }
 
+/* Flushes what is newest, again and again, and changes nothing in the slots. */
+static void *checkpointer(void *context)
+{
+    stage *s = context;
+    while (!atomic_load(&s->done)) {
+        version v = take(s, 0);
+        eg_node_ref ref;
+        must(eg_root_flush(v.root, &ref, NULL) == ENGRAM_OK, "flush");
+        must(eg_nodes_sync(s->r.nodes, NULL) == ENGRAM_OK, "sync");
+        drop(v);
+    }
+    return NULL;
+}
+
+/* Changes keys of one neighbourhood, always of the newest version. */
+static void edit_window(stage *s, uint64_t *random)
+{
+    version base = take(s, 0);
+    eg_edit *edit;
+    eg_root *next;
+    size_t first = rig_random(random) % (s->model.key_count - WINDOW);
+    must(eg_edit_begin(base.root, &edit, NULL) == ENGRAM_OK, "begin");
+    for (int i = 0; i < 50; i++) {
+        size_t rank = first + rig_random(random) % WINDOW;
+        if (rig_random(random) % 3)
+            rig_put(edit, &s->model, rank, (uint32_t)rig_random(random) | 1);
+        else
+            rig_remove(edit, &s->model, rank);
+    }
+    must(eg_edit_finish(&edit, &next, NULL) == ENGRAM_OK, "finish");
+    drop(base);
+    publish(s, 1 + rig_random(random) % (PUBLISHED - 1), take(s, 0));
+    publish(s, 0, (version){next, rig_model_snapshot(&s->model)});
+}
+
+static void init(stage *s, size_t key_count, int kind, uint32_t value_size_max)
+{
+    *s = (stage){0};
+    rig_init(&s->r, 100 << 10);
+    rig_model_init(&s->model, key_count, kind, value_size_max, 3);
+    pthread_mutex_init(&s->lock, NULL);
+}
+
+static void open_slots(stage *s)
+{
+    for (size_t i = 0; i < PUBLISHED; i++)
+        s->slots[i] = (version){eg_root_retain(s->r.root), rig_model_snapshot(&s->model)};
+}
+
+static void start(stage *s, pthread_t threads[READERS + 1], void *(*flushing)(void *))
+{
+    for (size_t i = 0; i < READERS; i++)
+        assert_int_equal(pthread_create(&threads[i], NULL, reader, s), 0);
+    assert_int_equal(pthread_create(&threads[READERS], NULL, flushing, s), 0);
+}
+
+static void stop(stage *s, pthread_t threads[READERS + 1])
+{
+    while (atomic_load(&s->reads) < 50)
+        sched_yield();
+    atomic_store(&s->done, true);
+    for (size_t i = 0; i <= READERS; i++)
+        pthread_join(threads[i], NULL);
+}
+
+static void close_slots(stage *s)
+{
+    for (size_t i = 0; i < PUBLISHED; i++) {
+        rig_check(s->slots[i].root, &s->model, s->slots[i].stamps);
+        drop(s->slots[i]);
+    }
+    pthread_mutex_destroy(&s->lock);
+}
+
 static void readers_see_their_version(void **state)
 {
     (void)state;
     static stage s;
     uint64_t random = rig_seed(0x7EAD);
     pthread_t threads[READERS + 1];
-    rig_init(&s.r, 100 << 10);
-    rig_model_init(&s.model, KEYS, RIG_KEYS_MIXED, 3000, 3);
-    pthread_mutex_init(&s.lock, NULL);
-    for (size_t i = 0; i < PUBLISHED; i++)
-        s.slots[i] = (version){eg_root_retain(s.r.root), rig_model_snapshot(&s.model)};
-    for (size_t i = 0; i < READERS; i++)
-        assert_int_equal(pthread_create(&threads[i], NULL, reader, &s), 0);
-    assert_int_equal(pthread_create(&threads[READERS], NULL, flusher, &s), 0);
+    init(&s, KEYS, RIG_KEYS_MIXED, 3000);
+    open_slots(&s);
+    start(&s, threads, flusher);
     for (int i = 0; i < EDITS; i++)
         edit_once(&s, &random);
-    while (atomic_load(&s.reads) < 50)
-        sched_yield();
-    atomic_store(&s.done, true);
-    for (size_t i = 0; i <= READERS; i++)
-        pthread_join(threads[i], NULL);
-    for (size_t i = 0; i < PUBLISHED; i++) {
-        rig_check(s.slots[i].root, &s.model, s.slots[i].stamps);
-        drop(s.slots[i]);
+    stop(&s, threads);
+    close_slots(&s);
+    rig_model_fini(&s.model);
+    rig_fini(&s.r);
+}
+
+/* With all threads gone and all but the newest version: one flush more, and the next edit keeps its
+ * own path only. */
+static void check_memory_returns(stage *s)
+{
+    eg_node_ref ref;
+    assert_int_equal(eg_root_flush(s->r.root, &ref, NULL), ENGRAM_OK);
+    assert_int_equal(eg_nodes_sync(s->r.nodes, NULL), ENGRAM_OK);
+    assert_int_equal(eg_nodes_unwritten_size(s->r.nodes), 0);
+    eg_edit *edit = rig_edit(&s->r);
+    rig_put(edit, &s->model, 7, 7);
+    rig_finish(&s->r, &edit);
+    assert_in_range(eg_nodes_made_size(s->r.nodes), 1, 200 << 10);
+    rig_check(s->r.root, &s->model, s->model.stamps);
+    eg_root_release(s->r.root);
+    s->r.root = NULL;
+    assert_int_equal(eg_nodes_made_size(s->r.nodes), 0);
+}
+
+/* One line of edits; they wait, as their caller would, only when too much is not yet written. */
+static void checkpoints_beside_edits(void **state)
+{
+    (void)state;
+    static stage s;
+    uint64_t random = rig_seed(0xC4EC), made_max = 0;
+    pthread_t threads[READERS + 1];
+    init(&s, MANY_KEYS, RIG_KEYS_PLAIN, 60000);
+    eg_edit *edit = rig_edit(&s.r);
+    for (size_t i = 0; i < s.model.key_count; i++)
+        rig_put(edit, &s.model, i, 1 + (uint32_t)i);
+    rig_finish(&s.r, &edit);
+    uint64_t whole = eg_nodes_made_size(s.r.nodes);
+    rig_clean(&s.r);
+    assert_int_equal(eg_nodes_made_size(s.r.nodes), 0);
+    open_slots(&s);
+    start(&s, threads, checkpointer);
+    for (int i = 0; i < EDITS; i++) {
+        edit_window(&s, &random);
+        while (eg_nodes_unwritten_size(s.r.nodes) > UNWRITTEN_MAX)
+            sched_yield();
+        if (made_max < eg_nodes_made_size(s.r.nodes))
+            made_max = eg_nodes_made_size(s.r.nodes);
     }
-    pthread_mutex_destroy(&s.lock);
+    stop(&s, threads);
+    printf("tree %.1f MB, in memory at most %.1f MB\n", (double)whole / 1e6,
+           (double)made_max / 1e6);
+    assert_in_range(made_max, 1, whole / 2);
+    eg_root_release(s.r.root);
+    s.r.root = eg_root_retain(s.slots[0].root);
+    close_slots(&s);
+    check_memory_returns(&s);
     rig_model_fini(&s.model);
     rig_fini(&s.r);
 }
@@ -174,6 +293,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(readers_see_their_version),
+        cmocka_unit_test(checkpoints_beside_edits),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
