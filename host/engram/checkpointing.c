@@ -167,8 +167,7 @@ static engram_status list_catalog(capture *c, entries *all, engram_error *error)
     return status == ENGRAM_NOT_FOUND ? ENGRAM_OK : status;
 }
 
-static engram_status put_retained(capture *c, eg_edit *edit, const eg_retained *r,
-                                  engram_error *error)
+static engram_status put_retained(eg_edit *edit, const eg_retained *r, engram_error *error)
 {
     eg_node_ref ref;
     eg_buffer value = {0};
@@ -206,7 +205,7 @@ static engram_status edit_catalog(capture *c, entries *all, eg_edit *edit, engra
         if (i < old && all->drop[i])
             EG_TRY(eg_edit_remove(edit, eg_key_view(&key), error));
         if (i >= old && !all->drop[i])
-            EG_TRY(put_retained(c, edit, &c->retained[i - old], error));
+            EG_TRY(put_retained(edit, &c->retained[i - old], error));
     }
     return ENGRAM_OK;
 }

@@ -183,11 +183,12 @@ static engram_status rebuild(eg_engram *e, eg_taking *t, engram_error *error)
 
 static engram_status validate(eg_engram *e, eg_taking *t, eg_commit *c, engram_error *error)
 {
-    bool hold = true;
+    bool hold = !c->alone_on_base;
     if (c->checks == NULL || (t->count == 0 && c->base == e->assigned_version))
         return ENGRAM_OK;
-    EG_TRY(eg_checks_hold(c->checks, t->edit, c->only_written, &t->scratch, &hold, &c->conflict,
-                          error));
+    if (hold)
+        EG_TRY(eg_checks_hold(c->checks, t->edit, c->only_written, &t->scratch, &hold,
+                              &c->conflict, error));
     return hold ? ENGRAM_OK
                 : eg_fail(error, ENGRAM_CONFLICT, "another commit changed what this one uses");
 }

@@ -14,12 +14,13 @@
 #include "base/io.h"
 #include "chunk/chunk.h"
 #include "compute/device.h"
+#include "engram/engram.h"
 #include "engram/fs.h"
 #include "engram/hypervector.h"
 #include "engram/ops.h"
 #include "store/store.h"
 
-typedef struct eg_engram eg_engram;
+typedef struct engram eg_engram;
 
 typedef struct eg_engram_config { /* fixed at creation, but for level */
     eg_chunk_config chunk;

@@ -80,6 +80,7 @@ typedef struct eg_commit {
     const eg_checks *checks; /* NULL: applying is all the validation there is */
     uint64_t base;           /* version that checks were made against */
     bool only_written;
+    bool alone_on_base; /* a conflict if anything was committed since */
     bool in_store;   /* names chunks that the record does not carry: synced before, extents are journaled */
     uint64_t found_max; /* the highest id found by deduplication, or 0 */
     uint64_t version;   /* out: the version it made */
@@ -100,7 +101,7 @@ typedef struct eg_checkpointer {
  * is held through a checkpoint and by whoever needs the set of retained versions to stay;
  * `history_lock` for moments, by whoever looks at or changes the lists of versions. Order:
  * checkpoint_lock, group boundary, history_lock. Readers of the newest version take none of them. */
-struct eg_engram {
+struct engram {
     eg_io *io;
     char *dir;
     eg_engram_options options;

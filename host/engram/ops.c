@@ -1,6 +1,8 @@
 /* Building operations; engram/ops.h has the grammar. */
 #include "engram/ops.h"
 
+#include "engram/hypervector.h"
+
 /* Starts an operation with a length; the place of the length is returned for finish. */
 static size_t start(eg_buffer *out, uint8_t tag)
 {

@@ -47,6 +47,8 @@ void eg_retention_apply(const engram_retention *rules, uint64_t now_ns,
         bool young = age_s < rules->every_s;
         drop[i] = !entries[i].keep && !young && count - i > rules->last;
     }
+    if (count != 0) /* the newest is the state of things */
+        drop[count - 1] = false;
     keep_periods(HOUR, rules->hourly, entries, count, drop);
     keep_periods(DAY, rules->daily, entries, count, drop);
     keep_periods(WEEK, rules->weekly, entries, count, drop);

@@ -13,10 +13,10 @@
 
 #define EG_STAGED_BIT (UINT64_C(1) << 63)
 
-struct eg_engram;
+struct engram;
 
 typedef struct eg_stage {
-    struct eg_engram *engram;
+    struct engram *engram;
     eg_new_chunk *chunks; /* waiting: provisional numbers id_count - count and on */
     uint8_t **bytes;      /* of each: one allocation with its bytes, its vector and its correction */
     size_t count, capacity, bytes_capacity;
@@ -30,7 +30,7 @@ typedef struct eg_stage {
     bool spilled;
 } eg_stage;
 
-void eg_stage_init(eg_stage *stage, struct eg_engram *engram);
+void eg_stage_init(eg_stage *stage, struct engram *engram);
 void eg_stage_fini(eg_stage *stage);
 
 /* One chunk, 1 to EG_CHUNK_BYTES_MAX bytes: found or staged. */
@@ -54,8 +54,8 @@ typedef struct eg_workbench {
     uint8_t *packed;  /* room for the largest correction */
     uint8_t *compare; /* room for the largest chunk */
 } eg_workbench;
-engram_status eg_workbench_take(struct eg_engram *engram, eg_workbench **bench, engram_error *error);
-void eg_workbench_give(struct eg_engram *engram, eg_workbench *bench);
-void eg_workbench_free_all(struct eg_engram *engram);
+engram_status eg_workbench_take(struct engram *engram, eg_workbench **bench, engram_error *error);
+void eg_workbench_give(struct engram *engram, eg_workbench *bench);
+void eg_workbench_free_all(struct engram *engram);
 
 #endif

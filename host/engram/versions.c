@@ -403,7 +403,7 @@ static engram_status copy_retained(eg_engram *e, eg_retained **list, size_t *cou
     return *list == NULL ? no_memory(error) : status;
 }
 
-engram_status engram_versions(engram *e, engram_retained_visit *visit, void *context,
+engram_status engram_versions(eg_engram *e, engram_retained_visit *visit, void *context,
                               engram_error *error)
 {
     listing l = {.visit = visit, .context = context};

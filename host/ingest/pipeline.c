@@ -108,8 +108,10 @@ static void *commit_main(void *argument)
         pthread_mutex_lock(&ingest->lock);
         bool failed = ingest->failed != ENGRAM_OK;
         pthread_mutex_unlock(&ingest->lock);
-        if (!failed && batch->commit.size != 0)
+        if (!failed && batch->commit.size != 0) {
+            eg_engram_note_batch(ingest->engram);
             status = eg_engram_commit(ingest->engram, &batch->commit, NULL, &error);
+        }
         if (status != ENGRAM_OK)
             eg_ingest_fail(ingest, status, &error);
         else if (!failed)

@@ -121,6 +121,10 @@ engram_status eg_store_get_info(eg_store *store, uint64_t id, eg_chunk_info *inf
 engram_status eg_store_read(eg_store *store, uint64_t id, void *bytes, size_t capacity, size_t *size, engram_error *error);
 engram_status eg_store_get_vector(eg_store *store, uint64_t id, uint8_t *vector, engram_error *error);
 
+/* The chunk as eg_store_append takes it, under its id: into *chunk, which lends vector and *correction (cleared and
+ * filled). Not checked against the fingerprint. */
+engram_status eg_store_export(eg_store *store, uint64_t id, eg_new_chunk *chunk, uint8_t vector[256], eg_buffer *correction, engram_error *error);
+
 enum { EG_STORE_CANDIDATES = 8 };
 /* Ids of chunks with this fingerprint and size, at most EG_STORE_CANDIDATES; a hint: compare bytes. Needs dedup. */
 size_t eg_store_find(eg_store *store, const eg_fingerprint *fingerprint, uint32_t size, uint64_t ids[EG_STORE_CANDIDATES]);

@@ -29,7 +29,7 @@
 extern "C" {
 #endif
 
-typedef struct eg_engram engram;
+struct engram;                                        /* an open one */
 typedef struct engram_view engram_view;               /* a pinned version */
 typedef struct engram_transaction engram_transaction; /* one thread at a time */
 
@@ -64,21 +64,21 @@ typedef struct engram_format { /* fixed at creation, but for level; zero: the de
 ENGRAM_API engram_status engram_create(const char *directory, const engram_format *format, engram_error *error);
 /* settings may be NULL. ENGRAM_NOT_ENGRAM, ENGRAM_LOCKED (the sentence names the writing process), ENGRAM_NEWER,
  * ENGRAM_DAMAGED. Recovers what a crash left. */
-ENGRAM_API engram_status engram_open(const char *directory, const engram_settings *settings, engram **opened, engram_error *error);
+ENGRAM_API engram_status engram_open(const char *directory, const engram_settings *settings, struct engram **opened, engram_error *error);
 /* No transaction and no view may be left. Everything committed is durable afterwards, also relaxed commits. The engram
  * is gone also on failure. NULL is fine. */
-ENGRAM_API engram_status engram_close(engram **opened, engram_error *error);
+ENGRAM_API engram_status engram_close(struct engram **opened, engram_error *error);
 /* Everything committed so far becomes durable, in the tree's own files, and the journal before it is released. */
-ENGRAM_API engram_status engram_checkpoint(engram *e, engram_error *error);
+ENGRAM_API engram_status engram_checkpoint(struct engram *e, engram_error *error);
 
 /* ---- versions ---- */
 
 /* Pins the newest version. Waits for nobody. */
-ENGRAM_API engram_status engram_pin(engram *e, engram_view **view, engram_error *error);
+ENGRAM_API engram_status engram_pin(struct engram *e, engram_view **view, engram_error *error);
 /* Pins a version named by text: a version number, a snapshot, or a time (2026-11-27T10:00:00Z, 2026-11-27, "3 hours
  * ago", "yesterday"; the newest retained version not younger). NULL or "": the newest.
  * ENGRAM_NOT_FOUND when it is not retained; the sentence names the retained ones beside it. */
-ENGRAM_API engram_status engram_pin_at(engram *e, const char *text, engram_view **view, engram_error *error);
+ENGRAM_API engram_status engram_pin_at(struct engram *e, const char *text, engram_view **view, engram_error *error);
 ENGRAM_API void engram_unpin(engram_view **view); /* NULL is fine */
 ENGRAM_API uint64_t engram_view_version(const engram_view *view);
 ENGRAM_API uint64_t engram_view_time_ns(const engram_view *view); /* of its commit, since the epoch */
@@ -92,7 +92,7 @@ typedef struct engram_retained {
 typedef engram_status engram_retained_visit(void *context, const engram_retained *retained, engram_error *error);
 /* Versions that can be pinned, oldest first. The members of a commit group become visible together and are
  * retained as one, under the last one's number. */
-ENGRAM_API engram_status engram_versions(engram *e, engram_retained_visit *visit, void *context, engram_error *error);
+ENGRAM_API engram_status engram_versions(struct engram *e, engram_retained_visit *visit, void *context, engram_error *error);
 
 /* What is kept of old versions beside snapshots and labelled ones. A version is kept if any rule keeps it. */
 typedef struct engram_retention {
@@ -100,9 +100,9 @@ typedef struct engram_retention {
     uint32_t last;        /* the last so many */
     uint32_t hourly, daily, weekly, monthly, yearly; /* the newest of each of the last so many periods that have any */
 } engram_retention;
-ENGRAM_API void engram_get_retention(engram *e, engram_retention *retention);
+ENGRAM_API void engram_get_retention(struct engram *e, engram_retention *retention);
 /* Durable when it returns; applied at each checkpoint from then on. */
-ENGRAM_API engram_status engram_set_retention(engram *e, const engram_retention *retention, engram_error *error);
+ENGRAM_API engram_status engram_set_retention(struct engram *e, const engram_retention *retention, engram_error *error);
 
 /* ---- reading ---- */
 
@@ -116,21 +116,21 @@ typedef enum engram_kind {
 } engram_kind;
 ENGRAM_API const char *engram_kind_name(engram_kind kind); /* "file", "directory", "symlink", ... */
 
-typedef struct engram_stat_t {
+struct engram_stat {
     engram_kind kind;
     uint64_t inode;            /* never given out again */
     uint64_t version;          /* of the commit that last changed it; the token is inode.version */
     uint64_t created_version;
-    uint64_t created_ns, modified_ns; /* in the engram */
+    uint64_t created_ns, modified_ns; /* in the struct engram */
     uint64_t size, chunks;     /* bytes of content (of a link's target); chunk references */
     uint32_t mode, uid, gid, links; /* mode: 07777 */
     int64_t mtime_s;
     uint32_t mtime_ns;
     uint64_t device;           /* of a device node */
-} engram_stat_t;
+};
 
 /* ENGRAM_NOT_FOUND names the path. Links are not followed. */
-ENGRAM_API engram_status engram_stat(engram_view *view, const char *path, engram_stat_t *stat, engram_error *error);
+ENGRAM_API engram_status engram_stat(engram_view *view, const char *path, struct engram_stat *stat, engram_error *error);
 /* Up to size bytes of a file's content from offset; *got is less only at its end. */
 ENGRAM_API engram_status engram_read(engram_view *view, const char *path, uint64_t offset, void *bytes, size_t size, size_t *got, engram_error *error);
 /* The same by inode number, as engram_stat gave it for this version. */
@@ -147,7 +147,7 @@ typedef struct engram_filter { /* zero: everything */
     uint32_t depth_max;        /* levels below the prefix; 0: all */
 } engram_filter;
 /* path is the whole path. */
-typedef engram_status engram_entry_visit(void *context, const char *path, const engram_stat_t *stat, engram_error *error);
+typedef engram_status engram_entry_visit(void *context, const char *path, const struct engram_stat *stat, engram_error *error);
 /* What lies below a directory, or the one thing that prefix names, directories before their entries, in byte order of
  * names. filter may be NULL. A visit that returns other than ENGRAM_OK ends the walk with that status. */
 ENGRAM_API engram_status engram_list(engram_view *view, const char *prefix, const engram_filter *filter, engram_entry_visit *visit, void *context, engram_error *error);
@@ -165,7 +165,7 @@ typedef struct engram_transaction_options { /* zero: the defaults */
 } engram_transaction_options;
 
 /* options may be NULL. End it with commit or abort. */
-ENGRAM_API engram_status engram_begin(engram *e, const engram_transaction_options *options, engram_transaction **transaction, engram_error *error);
+ENGRAM_API engram_status engram_begin(struct engram *e, const engram_transaction_options *options, engram_transaction **transaction, engram_error *error);
 /* *version: the one it made (or, if it changed nothing, the one it read); may be NULL. ENGRAM_CONFLICT names what
  * another commit changed. The transaction is gone also on failure. */
 ENGRAM_API engram_status engram_commit(engram_transaction **transaction, uint64_t *version, engram_error *error);
@@ -182,7 +182,7 @@ ENGRAM_API engram_status engram_expected_parse(const char *text, engram_expected
 
 /* Reads of a transaction see its own writes. */
 ENGRAM_API uint64_t engram_tx_version(const engram_transaction *transaction); /* that it started from */
-ENGRAM_API engram_status engram_tx_stat(engram_transaction *transaction, const char *path, engram_stat_t *stat, engram_error *error);
+ENGRAM_API engram_status engram_tx_stat(engram_transaction *transaction, const char *path, struct engram_stat *stat, engram_error *error);
 ENGRAM_API engram_status engram_tx_read(engram_transaction *transaction, const char *path, uint64_t offset, void *bytes, size_t size, size_t *got, engram_error *error);
 ENGRAM_API engram_status engram_tx_list(engram_transaction *transaction, const char *prefix, const engram_filter *filter, engram_entry_visit *visit, void *context, engram_error *error);
 
@@ -239,25 +239,25 @@ typedef struct engram_run_options { /* zero: the defaults */
     bool (*ask)(void *context, uint32_t tries, const engram_error *conflict);
 } engram_run_options;
 typedef engram_status engram_body(void *context, engram_transaction *transaction, engram_error *error);
-ENGRAM_API engram_status engram_run(engram *e, const engram_run_options *options, engram_body *body, void *context, uint64_t *version, engram_error *error);
+ENGRAM_API engram_status engram_run(struct engram *e, const engram_run_options *options, engram_body *body, void *context, uint64_t *version, engram_error *error);
 
 /* ---- history ---- */
 
 /* Names the newest version: durable when it returns. *version: the one it names; may be NULL.
  * ENGRAM_EXISTS when the name is taken. A name has 1 to 255 bytes, no '/', and is no number and no time. */
-ENGRAM_API engram_status engram_snapshot_create(engram *e, const char *name, uint64_t *version, engram_error *error);
+ENGRAM_API engram_status engram_snapshot_create(struct engram *e, const char *name, uint64_t *version, engram_error *error);
 /* Names a retained version. */
-ENGRAM_API engram_status engram_snapshot_create_at(engram *e, const char *name, const char *at, uint64_t *version, engram_error *error);
-ENGRAM_API engram_status engram_snapshot_delete(engram *e, const char *name, engram_error *error);
+ENGRAM_API engram_status engram_snapshot_create_at(struct engram *e, const char *name, const char *at, uint64_t *version, engram_error *error);
+ENGRAM_API engram_status engram_snapshot_delete(struct engram *e, const char *name, engram_error *error);
 typedef engram_status engram_snapshot_visit(void *context, const char *name, uint64_t version, uint64_t time_ns, engram_error *error);
-ENGRAM_API engram_status engram_snapshots(engram *e, engram_snapshot_visit *visit, void *context, engram_error *error);
+ENGRAM_API engram_status engram_snapshots(struct engram *e, engram_snapshot_visit *visit, void *context, engram_error *error);
 
 typedef enum engram_change_kind { ENGRAM_ADDED = 1, ENGRAM_REMOVED, ENGRAM_CONTENT, ENGRAM_ATTRIBUTES, ENGRAM_RENAMED } engram_change_kind;
 typedef struct engram_change {
     engram_change_kind what;
     const char *path;        /* of `to`; of `from` when removed */
     const char *old_path;    /* when renamed, else NULL */
-    engram_stat_t before, after; /* zero when it is not there */
+    struct engram_stat before, after; /* zero when it is not there */
 } engram_change;
 typedef engram_status engram_change_visit(void *context, const engram_change *change, engram_error *error);
 /* How `to` differs from `from` below prefix ("": everywhere), by path. The cost follows the changes. */
@@ -266,11 +266,11 @@ ENGRAM_API engram_status engram_diff(engram_view *from, engram_view *to, const c
 typedef struct engram_log_entry {
     uint64_t version, time_ns;  /* the retained version that shows this state first */
     bool present;
-    engram_stat_t stat;         /* when present */
+    struct engram_stat stat;         /* when present */
 } engram_log_entry;
 typedef engram_status engram_log_visit(void *context, const engram_log_entry *entry, engram_error *error);
 /* The states of a path over the retained versions, newest first. ENGRAM_NOT_FOUND when it was never there. */
-ENGRAM_API engram_status engram_log(engram *e, const char *path, engram_log_visit *visit, void *context, engram_error *error);
+ENGRAM_API engram_status engram_log(struct engram *e, const char *path, engram_log_visit *visit, void *context, engram_error *error);
 
 /* Makes path ("": everything) what it was at a retained version, as a new version: nothing of the history is lost.
  * Snapshots stay. *changed: names and inodes that were changed; may be NULL. */
@@ -292,7 +292,7 @@ typedef struct engram_metrics {
     uint64_t journal_bytes;           /* since the last checkpoint */
     double sync_us;                   /* smoothed */
 } engram_metrics;
-ENGRAM_API void engram_get_metrics(engram *e, engram_metrics *metrics);
+ENGRAM_API void engram_get_metrics(struct engram *e, engram_metrics *metrics);
 
 #ifdef __cplusplus
 }

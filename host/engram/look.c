@@ -1,0 +1,300 @@
+/* Reading by path. */
+#include "engram/look.h"
+
+#include <inttypes.h>
+
+#include "base/memory.h"
+#include "base/status.h"
+#include "engram/internal.h"
+
+static engram_status no_memory(engram_error *error)
+{
+    return eg_fail(error, ENGRAM_NO_MEMORY, "out of memory reading");
+}
+
+/* ---- stat ---- */
+
+static engram_status count_ref(void *context, uint64_t offset, eg_chunk_ref ref,
+                               engram_error *error)
+{
+    (void)offset, (void)ref, (void)error;
+    ++*(uint64_t *)context;
+    return ENGRAM_OK;
+}
+
+static void fill_stat(struct engram_stat *stat, uint64_t number, const eg_inode *inode)
+{
+    *stat = (struct engram_stat){.kind = (engram_kind)inode->kind,
+                                 .inode = number,
+                                 .version = inode->modified_version,
+                                 .created_version = inode->created_version,
+                                 .created_ns = inode->created_ns,
+                                 .modified_ns = inode->modified_ns,
+                                 .size = inode->size,
+                                 .mode = inode->mode,
+                                 .uid = inode->uid,
+                                 .gid = inode->gid,
+                                 .links = inode->link_count,
+                                 .mtime_s = inode->mtime.seconds,
+                                 .mtime_ns = inode->mtime.nanoseconds,
+                                 .device = inode->device};
+}
+
+engram_status eg_look_stat(const eg_look *look, uint64_t number, struct engram_stat *stat,
+                           engram_error *error)
+{
+    eg_inode inode;
+    eg_buffer scratch = {0};
+    engram_status status = eg_fs_get(look->root, number, &inode, &scratch, error);
+    if (status == ENGRAM_OK)
+        fill_stat(stat, number, &inode);
+    eg_buffer_fini(&scratch);
+    if (status == ENGRAM_OK && stat->kind == ENGRAM_KIND_FILE && stat->size != 0)
+        status = eg_fs_refs(look->root, number, 0, count_ref, &stat->chunks, error);
+    return status;
+}
+
+/* ---- content ---- */
+
+typedef struct read_context {
+    const eg_look *look;
+    uint8_t *chunk;
+    size_t chunk_capacity;
+    uint64_t offset;
+    uint8_t *bytes;
+    size_t size, got;
+} read_context;
+
+static engram_status read_chunk(const read_context *c, eg_chunk_ref ref, uint8_t *bytes,
+                                engram_error *error)
+{
+    size_t size;
+    EG_TRY(c->look->stage != NULL
+               ? eg_stage_read(c->look->stage, ref.id, bytes, ref.size, &size, error)
+               : eg_store_read(c->look->engram->store, ref.id, bytes, ref.size, &size, error));
+    if (size != ref.size)
+        return eg_fail(error, ENGRAM_DAMAGED,
+                       "chunk %" PRIu64 " has %zu bytes where the file says %u", ref.id, size,
+                       ref.size);
+    return ENGRAM_OK;
+}
+
+static engram_status read_ref(void *context, uint64_t offset, eg_chunk_ref ref, engram_error *error)
+{
+    read_context *c = context;
+    size_t room = c->size - c->got;
+    if (room == 0)
+        return ENGRAM_CANCELLED; /* enough */
+    uint64_t skip = c->offset + c->got - offset;
+    if (skip == 0 && room >= ref.size) { /* whole: no copy */
+        EG_TRY(read_chunk(c, ref, c->bytes + c->got, error));
+        c->got += ref.size;
+        return ENGRAM_OK;
+    }
+    if (!eg_grow((void **)&c->chunk, &c->chunk_capacity, ref.size, 1))
+        return no_memory(error);
+    EG_TRY(read_chunk(c, ref, c->chunk, error));
+    size_t take = ref.size - skip < room ? (size_t)(ref.size - skip) : room;
+    memcpy(c->bytes + c->got, c->chunk + skip, take);
+    c->got += take;
+    return ENGRAM_OK;
+}
+
+/* Nothing was read: at the end of a file, or from what is none. */
+static engram_status check_file(const eg_look *look, uint64_t number, engram_error *error)
+{
+    eg_inode inode;
+    eg_buffer scratch = {0};
+    engram_status status = eg_fs_get(look->root, number, &inode, &scratch, error);
+    eg_buffer_fini(&scratch);
+    if (status == ENGRAM_OK && inode.kind != EG_KIND_FILE)
+        status = eg_fail(error, ENGRAM_INVALID, "inode %" PRIu64 " is a %s: only files have content",
+                         number, engram_kind_name((engram_kind)inode.kind));
+    return status;
+}
+
+engram_status eg_look_read(const eg_look *look, uint64_t number, uint64_t offset, void *bytes,
+                           size_t size, size_t *got, engram_error *error)
+{
+    read_context c = {.look = look, .offset = offset, .bytes = bytes, .size = size};
+    engram_status status =
+        size == 0 ? ENGRAM_OK : eg_fs_refs(look->root, number, offset, read_ref, &c, error);
+    eg_free(c.chunk);
+    *got = c.got;
+    if (status == ENGRAM_OK && c.got == 0)
+        return check_file(look, number, error);
+    return status == ENGRAM_CANCELLED ? ENGRAM_OK : status;
+}
+
+engram_status eg_engram_read(eg_engram *e, const eg_version *version, uint64_t inode,
+                             uint64_t offset, void *bytes, size_t size, size_t *got,
+                             engram_error *error)
+{
+    eg_look look = {.engram = e, .root = version->root};
+    return eg_look_read(&look, inode, offset, bytes, size, got, error);
+}
+
+typedef struct chunk_context {
+    uint64_t begin;
+    eg_chunk_ref ref;
+} chunk_context;
+
+static engram_status take_first(void *context, uint64_t offset, eg_chunk_ref ref,
+                                engram_error *error)
+{
+    (void)error;
+    *(chunk_context *)context = (chunk_context){offset, ref};
+    return ENGRAM_CANCELLED;
+}
+
+engram_status eg_look_chunk(const eg_look *look, uint64_t number, uint64_t offset, uint64_t *begin,
+                            eg_chunk_ref *ref, engram_error *error)
+{
+    chunk_context c = {0};
+    engram_status status = eg_fs_refs(look->root, number, offset, take_first, &c, error);
+    if (status == ENGRAM_OK)
+        return ENGRAM_NOT_FOUND;
+    *begin = c.begin;
+    *ref = c.ref;
+    return status == ENGRAM_CANCELLED ? ENGRAM_OK : status;
+}
+
+/* ---- walking ---- */
+
+bool eg_glob_match(const char *glob, const char *path)
+{
+    const char *star = NULL, *star_at = NULL, *deep = NULL, *deep_at = NULL;
+    for (;;) {
+        if (glob[0] == '*' && glob[1] == '*') {
+            deep = glob += 2;
+            if (*glob == '/') /* "**" followed by "/" also stands for nothing */
+                deep = ++glob;
+            deep_at = path;
+            star = NULL;
+        } else if (*glob == '*') {
+            star = ++glob;
+            star_at = path;
+        } else if (*path == 0 && *glob == 0) {
+            return true;
+        } else {
+            const char *literal = *glob == '\\' && glob[1] != 0 ? glob + 1 : glob;
+            bool same = *path != 0 && (literal == glob && *glob == '?' ? *path != '/' : *literal == *path);
+            if (same) {
+                glob = literal + 1;
+                path++;
+            } else if (star != NULL && *star_at != 0 && *star_at != '/') {
+                glob = star;
+                path = ++star_at;
+            } else if (deep != NULL && *deep_at != 0) {
+                glob = deep;
+                path = ++deep_at;
+                star = NULL;
+            } else {
+                return false;
+            }
+        }
+    }
+}
+
+typedef struct walking {
+    const eg_look *look;
+    const eg_walk *walk;
+    eg_buffer path; /* without its final zero */
+    size_t prefix_size;
+    uint32_t depth;
+} walking;
+
+static bool is_wanted(const walking *w, const struct engram_stat *stat)
+{
+    const engram_filter *f = w->walk->filter;
+    if (f == NULL)
+        return true;
+    if (f->kinds != 0 && (f->kinds & 1u << stat->kind) == 0)
+        return false;
+    if (stat->size < f->size_min || (f->size_max != 0 && stat->size > f->size_max))
+        return false;
+    if ((f->mtime_after_s != 0 && stat->mtime_s < f->mtime_after_s) ||
+        (f->mtime_before_s != 0 && stat->mtime_s >= f->mtime_before_s))
+        return false;
+    return stat->version > f->version_after || f->version_after == 0;
+}
+
+static engram_status show(walking *w, uint64_t number, engram_error *error)
+{
+    const engram_filter *f = w->walk->filter;
+    struct engram_stat stat;
+    eg_write_u8(&w->path, 0);
+    if (w->path.failed)
+        return no_memory(error);
+    const char *path = (const char *)w->path.data;
+    const char *below = path + w->prefix_size + (path[w->prefix_size] == '/');
+    bool matches = f == NULL || f->glob == NULL || eg_glob_match(f->glob, below);
+    engram_status status = ENGRAM_OK;
+    if (matches && w->walk->touch != NULL)
+        status = w->walk->touch(w->walk->touch_context, number, false, error);
+    if (status == ENGRAM_OK && matches)
+        status = eg_look_stat(w->look, number, &stat, error);
+    if (status == ENGRAM_OK && matches && is_wanted(w, &stat))
+        status = w->walk->visit(w->walk->context, path, &stat, error);
+    w->path.size--;
+    return status;
+}
+
+static engram_status walk_directory(walking *w, uint64_t number, engram_error *error);
+
+static engram_status on_entry(void *context, eg_view name, uint64_t number, eg_inode_kind kind,
+                              engram_error *error)
+{
+    walking *w = context;
+    size_t size = w->path.size;
+    uint32_t depth_max = w->walk->filter != NULL ? w->walk->filter->depth_max : 0;
+    if (size != 0)
+        eg_write_u8(&w->path, '/');
+    eg_write_bytes(&w->path, name.data, name.size);
+    EG_TRY(show(w, number, error));
+    if (kind == EG_KIND_DIRECTORY && (depth_max == 0 || w->depth < depth_max))
+        EG_TRY(walk_directory(w, number, error));
+    w->path.size = size;
+    return ENGRAM_OK;
+}
+
+static engram_status walk_directory(walking *w, uint64_t number, engram_error *error)
+{
+    if (w->depth == EG_PATH_MAX / 2)
+        return eg_fail(error, ENGRAM_DAMAGED,
+                       "directories are nested without end; run engram verify");
+    if (w->walk->touch != NULL)
+        EG_TRY(w->walk->touch(w->walk->touch_context, number, true, error));
+    w->depth++;
+    EG_TRY(eg_fs_list(w->look->root, number, on_entry, w, error));
+    w->depth--;
+    return ENGRAM_OK;
+}
+
+engram_status eg_look_list(const eg_look *look, const char *path, uint64_t number,
+                           const eg_walk *walk, engram_error *error)
+{
+    walking w = {.look = look, .walk = walk};
+    eg_inode inode;
+    eg_buffer scratch = {0};
+    engram_status status = eg_fs_get(look->root, number, &inode, &scratch, error);
+    eg_buffer_fini(&scratch);
+    EG_TRY(status);
+    for (const char *c = path; *c != 0;) { /* without doubled and closing slashes */
+        size_t size = strcspn(c, "/");
+        if (size != 0 && w.path.size != 0)
+            eg_write_u8(&w.path, '/');
+        if (size != 0)
+            eg_write_bytes(&w.path, c, size);
+        c += size + (c[size] == '/');
+    }
+    w.prefix_size = w.path.size;
+    if (w.path.failed)
+        status = no_memory(error);
+    else if (inode.kind == EG_KIND_DIRECTORY)
+        status = walk_directory(&w, number, error);
+    else
+        status = show(&w, number, error);
+    eg_buffer_fini(&w.path);
+    return status;
+}
