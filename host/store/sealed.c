@@ -413,8 +413,7 @@ static engram_status take_active(eg_segment *segment, const eg_segment_state *st
         return eg_fail(error, ENGRAM_DAMAGED, "%s has no room for what was committed",
                        eg_segment_name(segment));
     EG_TRY(need_blocks(segment, error));
-    record_check check = {.id = header->first_id - 1,
-                          .last_id = UINT64_MAX,
+    record_check check = {.last_id = UINT64_MAX,
                           .follows = true,
                           .payload_size = state->payload_size};
     segment->ids_contiguous = false;
@@ -427,6 +426,7 @@ static engram_status take_active(eg_segment *segment, const eg_segment_state *st
         return fail_at(segment, records->offset, "the records do not add up to what was committed",
                        error);
     EG_TRY(read_columns(segment, vectors->offset, error));
+    segment->first_id = eg_segment_record(segment, 0)->id;
     segment->ids_contiguous = are_contiguous(segment);
     atomic_store(&segment->loaded, true);
     return ENGRAM_OK;
