@@ -80,8 +80,8 @@ static void publish(eg_store *store, eg_segment *segment, uint64_t last_id)
     eg_segment_publish(segment);
     if (first)
         eg_store_list_add(store, segment);
-    atomic_store(&store->next_id, last_id + 1);
     atomic_store(&store->last_id, last_id);
+    atomic_store(&store->next_id, last_id + 1); /* who sees it can sync what it stands for */
 }
 
 /* Appends as many as the active segment takes. */
