@@ -1,10 +1,11 @@
 /* Sealing in the background.
  *
- * A full segment is handed to the sealer, a thread that is started when there is first something for
- * it to do, and appending goes on in the next file at once. The sealer makes that file ahead of time,
- * when the active one is half full. When it has not come to it, because it is still sealing, the
- * appending thread makes the file itself: it waits for a seal only when EG_SEALER_WAITING_MAX
- * segments are waiting. They are sealed in the order of their ids, so that they become durable in it.
+ * A full segment is handed to the sealer, a thread that is started when there is first something
+ * for it to do, and appending goes on in the next file at once. The sealer makes that file ahead of
+ * time, when the active one is half full. When it has not come to it, because it is still sealing,
+ * the appending thread makes the file itself: it waits for a seal only when EG_SEALER_WAITING_MAX
+ * segments are waiting. They are sealed in the order of their ids, so that they become durable in
+ * it.
  *
  * Whatever fails here is the store's failure; then the sealer does nothing more. */
 #include <signal.h>
@@ -102,10 +103,9 @@ static engram_status need_thread(eg_store *store, engram_error *error)
     int os_error = pthread_create(&store->sealer.thread, NULL, sealer_main, store);
     pthread_sigmask(SIG_SETMASK, &before, NULL);
     store->sealer.is_started = os_error == 0;
-    return os_error == 0
-               ? ENGRAM_OK
-               : eg_fail_os(error, os_error, "cannot start a thread to seal segments of %s",
-                            store->dir);
+    return os_error == 0 ? ENGRAM_OK
+                         : eg_fail_os(error, os_error,
+                                      "cannot start a thread to seal segments of %s", store->dir);
 }
 
 void eg_sealer_fini(eg_store *store)

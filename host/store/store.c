@@ -247,7 +247,8 @@ static engram_status collect_name(void *context, const char *name)
     return ENGRAM_OK;
 }
 
-/* Segments that this store has made, or is making, have the numbers given out since it was opened. */
+/* Segments that this store has made, or is making, have the numbers given out since it was opened.
+ */
 static bool is_ours(eg_store *store, uint32_t id)
 {
     if (id >= store->first_own_segment && id < atomic_load(&store->next_segment))
