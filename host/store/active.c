@@ -83,7 +83,6 @@ static eg_segment *segment_new(eg_io *io, const eg_segment_plan *plan)
     segment->io = io;
     segment->id = plan->id;
     segment->level = plan->level;
-    segment->first_id = plan->first_id;
     segment->payload_start = EG_SEGMENT_PAYLOAD_START;
     segment->payload_capacity = plan->payload_size;
     segment->is_written_here = true;
@@ -95,8 +94,7 @@ static eg_segment *segment_new(eg_io *io, const eg_segment_plan *plan)
                                           .generation = 1,
                                           .stage = EG_SEGMENT_ACTIVE,
                                           .level = plan->level,
-                                          .created_ns = eg_clock_wall_ns(),
-                                          .first_id = plan->first_id};
+                                          .created_ns = eg_clock_wall_ns()};
     reserve_regions(&segment->header, plan->payload_size + EG_CHUNK_BYTES_MAX);
     if (allocate(segment) != ENGRAM_OK) {
         eg_segment_free(segment);
@@ -205,6 +203,8 @@ engram_status eg_segment_add(eg_segment *segment, eg_buffer *stage, eg_chunk_rec
     memcpy(columns->vectors + (size_t)index * EG_SEGMENT_VECTOR_SIZE, vector,
            EG_SEGMENT_VECTOR_SIZE);
     columns->ids[index] = record->id;
+    if (index == 0)
+        segment->first_id = record->id;
     if (record->id != segment->first_id + index)
         atomic_store(&segment->ids_contiguous, false);
     segment->appended = index + 1;
@@ -255,6 +255,12 @@ bool eg_segment_is_full(const eg_segment *segment)
 {
     return segment->appended == EG_SEGMENT_CHUNKS_MAX ||
            segment->payload_written >= segment->payload_capacity;
+}
+
+bool eg_segment_is_half_full(const eg_segment *segment)
+{
+    return segment->appended >= EG_SEGMENT_CHUNKS_MAX / 2 ||
+           segment->payload_written >= segment->payload_capacity / 2;
 }
 
 /* ---- seal ---- */

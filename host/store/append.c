@@ -1,4 +1,4 @@
-/* Appending and sealing.
+/* Appending, and handing over what is full.
  *
  * A store that was opened read-only appends to segments in memory: its owner replays a journal. */
 #include <inttypes.h>
@@ -6,29 +6,6 @@
 
 #include "base/memory.h"
 #include "store/internal.h"
-
-/* ---- seal ---- */
-
-static engram_status seal_active(eg_store *store, engram_error *error)
-{
-    EG_TRY(eg_segment_seal(store->active, eg_store_sync_sealing, store, error));
-    store->active = NULL;
-    return ENGRAM_OK;
-}
-
-engram_status eg_store_seal(eg_store *store, engram_error *error)
-{
-    engram_error reason = {0};
-    EG_TRY(eg_store_check_writable(store, error));
-    pthread_mutex_lock(&store->append_lock);
-    engram_status status = store->active == NULL ? ENGRAM_OK : seal_active(store, &reason);
-    if (status != ENGRAM_OK)
-        eg_store_fail(store, status, &reason, error);
-    pthread_mutex_unlock(&store->append_lock);
-    return status;
-}
-
-/* ---- append ---- */
 
 static engram_status check_chunk(const eg_new_chunk *chunk, engram_error *error)
 {
@@ -62,17 +39,17 @@ static engram_status assign_ids(const eg_store *store, const eg_new_chunk *chunk
     return ENGRAM_OK;
 }
 
-static engram_status start_segment(eg_store *store, uint64_t first_id, engram_error *error)
+static engram_status start_segment(eg_store *store, engram_error *error)
 {
-    eg_segment_plan plan = {.first_id = first_id, .payload_size = store->options.segment_size};
+    eg_segment_plan plan = {.payload_size = store->options.segment_size};
     eg_segment *segment;
     EG_TRY(eg_store_list_reserve(store, error));
-    EG_TRY(eg_store_take_number(store, &plan.id, error));
     if (store->options.read_only)
         EG_TRY(eg_segment_create_in_memory(store->io, &plan, &segment, error));
     else
-        EG_TRY(eg_segment_create(store->io, store->dir, &plan, &segment, error));
+        EG_TRY(eg_sealer_next_segment(store, &segment, error));
     store->active = segment;
+    store->spare_wanted = false;
     return ENGRAM_OK;
 }
 
@@ -103,8 +80,8 @@ static void publish(eg_store *store, eg_segment *segment, uint64_t last_id)
     eg_segment_publish(segment);
     if (first)
         eg_store_list_add(store, segment);
-    atomic_store(&store->next_id, last_id + 1);
     atomic_store(&store->last_id, last_id);
+    atomic_store(&store->next_id, last_id + 1); /* who sees it can sync what it stands for */
 }
 
 /* Appends as many as the active segment takes. */
@@ -129,9 +106,18 @@ static engram_status append_run(eg_store *store, const eg_new_chunk *chunks, siz
 static engram_status end_segment(eg_store *store, engram_error *error)
 {
     if (!store->options.read_only)
-        return seal_active(store, error);
+        EG_TRY(eg_sealer_give(store, store->active, error));
     store->active = NULL;
     return ENGRAM_OK;
+}
+
+/* The next file is made while this one is being filled. */
+static void prepare_next(eg_store *store)
+{
+    if (store->spare_wanted || store->options.read_only || !eg_segment_is_half_full(store->active))
+        return;
+    store->spare_wanted = true;
+    eg_sealer_want_spare(store);
 }
 
 static engram_status append_all(eg_store *store, const eg_new_chunk *chunks, size_t count,
@@ -139,8 +125,9 @@ static engram_status append_all(eg_store *store, const eg_new_chunk *chunks, siz
 {
     for (size_t done = 0, taken; done < count; done += taken) {
         if (store->active == NULL)
-            EG_TRY(start_segment(store, ids[done], error));
+            EG_TRY(start_segment(store, error));
         EG_TRY(append_run(store, chunks + done, count - done, ids + done, &taken, error));
+        prepare_next(store);
         if (eg_segment_is_full(store->active))
             EG_TRY(end_segment(store, error));
     }
@@ -167,6 +154,27 @@ engram_status eg_store_append(eg_store *store, const eg_new_chunk *chunks, size_
     engram_status status = append_locked(store, chunks, count, ids, error);
     pthread_mutex_unlock(&store->append_lock);
     return status;
+}
+
+/* Under append_lock. */
+static engram_status end_active(eg_store *store, engram_error *error)
+{
+    engram_error reason = {0};
+    if (store->active == NULL)
+        return ENGRAM_OK;
+    engram_status status = end_segment(store, &reason);
+    return status == ENGRAM_OK ? ENGRAM_OK : eg_store_fail(store, status, &reason, error);
+}
+
+engram_status eg_store_seal(eg_store *store, engram_error *error)
+{
+    EG_TRY(eg_store_check_writable(store, error));
+    pthread_mutex_lock(&store->append_lock);
+    engram_status status = end_active(store, error);
+    pthread_mutex_unlock(&store->append_lock);
+    EG_TRY(status);
+    EG_TRY(eg_sealer_wait(store, error));
+    return eg_sealer_drop_spare(store, error);
 }
 
 uint64_t eg_store_next_id(eg_store *store)

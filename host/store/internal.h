@@ -1,16 +1,17 @@
 /* The store's inside, shared by its files.
  *
  * Concurrency. Segments are published in a list that only grows; readers load its address and its
- * count, and need no lock: lists and segments stay until close. Appending and sealing are done under
- * append_lock. Syncs of one segment take turns under its sync_lock, and a failed one is noted before
+ * count, and need no lock: lists and segments stay until close. Appending is done under append_lock.
+ * A full segment goes to the sealer's thread, which seals one after the other; readers and syncs of it
+ * go on meanwhile. Syncs of one segment take turns under its sync_lock, and a failed one is noted before
  * the next begins: the kernel reports lost pages once, so a later sync of the same file would
  * succeed, and prove nothing. A segment's records and vectors are written to its active regions only
  * when it is synced, under the same lock. Nobody syncs a segment whose predecessors are not durable
  * as a whole. The first failure of append, seal or sync is kept; every later one of these calls gets
  * it.
  *
- * Locks are taken in the order append_lock, sync_lock of a segment, lock of a segment,
- * failure_lock. */
+ * Locks are taken in the order append_lock, the sealer's lock, failure_lock, and sync_lock of a
+ * segment, lock of a segment, failure_lock; the sealer seals without its lock. */
 #ifndef EG_STORE_INTERNAL_H
 #define EG_STORE_INTERNAL_H
 
@@ -34,6 +35,21 @@ typedef struct eg_segments {
     size_t count;
 } eg_segments;
 
+enum { EG_SEALER_WAITING_MAX = 2 };
+
+typedef struct eg_sealer {
+    pthread_mutex_t lock;   /* of what follows */
+    pthread_cond_t changed; /* any of it, or the store's failure has been seen */
+    pthread_t thread;
+    bool is_started, stop;
+    eg_segment *waiting[EG_SEALER_WAITING_MAX]; /* the first may be in work */
+    size_t waiting_count;
+    uint64_t given, sealed;
+    bool wants_spare;  /* and nobody has begun to make it */
+    bool is_making;    /* the sealer, a spare */
+    eg_segment *spare; /* empty, its file is ready */
+} eg_sealer;
+
 struct eg_scratch;
 
 struct eg_store {
@@ -49,8 +65,10 @@ struct eg_store {
 
     pthread_mutex_t append_lock; /* of what follows */
     eg_segment *active;          /* or NULL; in the list once it holds a chunk */
+    bool spare_wanted;           /* while this one is active */
     eg_buffer stage;             /* corrections on their way to the file */
 
+    eg_sealer sealer;
     atomic_uint_least32_t next_segment;
     uint32_t first_own_segment; /* numbers from here on were given out since the store was opened */
 
@@ -90,6 +108,22 @@ engram_status eg_store_check_writable(eg_store *store, engram_error *error);
 /* An eg_segment_syncer; context is the store. */
 engram_status eg_store_sync_sealing(void *context, eg_segment *segment, uint32_t durable,
                                     engram_error *error);
+
+/* ---- sealer.c ---- */
+
+void eg_sealer_init(eg_sealer *sealer);
+/* Ends the thread, after what it is at. */
+void eg_sealer_fini(eg_store *store);
+/* Has the next segment's file made. */
+void eg_sealer_want_spare(eg_store *store);
+/* An empty segment: the spare, or a fresh one. */
+engram_status eg_sealer_next_segment(eg_store *store, eg_segment **segment, engram_error *error);
+/* Takes a segment with chunks in it, to be appended to no more; waits while too many wait already. */
+engram_status eg_sealer_give(eg_store *store, eg_segment *segment, engram_error *error);
+/* Until all is sealed that has been given so far. */
+engram_status eg_sealer_wait(eg_store *store, engram_error *error);
+/* Removes the spare and its file. */
+engram_status eg_sealer_drop_spare(eg_store *store, engram_error *error);
 
 /* ---- recover.c ---- */
 

@@ -94,8 +94,7 @@ engram_status eg_store_recover_segment(eg_store *store, eg_segment *old, eg_segm
 {
     *fresh = NULL;
     EG_TRY(check_old(old, error));
-    eg_segment_plan plan = {
-        .level = old->level, .first_id = old->first_id, .payload_size = old->payload_size};
+    eg_segment_plan plan = {.level = old->level, .payload_size = old->payload_size};
     eg_segment *copy;
     EG_TRY(eg_store_take_number(store, &plan.id, error));
     EG_TRY(eg_segment_create(store->io, store->dir, &plan, &copy, error));

@@ -16,8 +16,8 @@ enum { READ_STEP = 1 << 20 }; /* a section whose CRC is checked comes in pieces 
 static engram_status fail_at(const eg_segment *segment, uint64_t offset, const char *what,
                              engram_error *error)
 {
-    return eg_fail(error, ENGRAM_DAMAGED, "%s at %" PRIu64 ": %s", eg_segment_name(segment),
-                   offset, what);
+    return eg_fail(error, ENGRAM_DAMAGED, "%s at %" PRIu64 ": %s", eg_segment_name(segment), offset,
+                   what);
 }
 
 /* A copy: the writer's thread replaces the header when it seals. */
@@ -191,8 +191,7 @@ engram_status eg_segment_check_section(eg_segment *segment, const eg_section *se
     size_t step = section->size < READ_STEP ? (size_t)section->size : READ_STEP;
     uint8_t *bytes = eg_alloc(step);
     if (bytes == NULL)
-        return eg_fail(error, ENGRAM_NO_MEMORY, "no memory to check %s",
-                       eg_segment_name(segment));
+        return eg_fail(error, ENGRAM_NO_MEMORY, "no memory to check %s", eg_segment_name(segment));
     uint32_t crc = 0;
     engram_status status = ENGRAM_OK;
     for (uint64_t done = 0; done < section->size && status == ENGRAM_OK;) {
@@ -282,8 +281,7 @@ static engram_status list_ids(eg_segment *segment, engram_error *error)
     uint32_t count = segment->count;
     EG_TRY(load(segment, error));
     if (segment->bad_count > 0 && !segment->ids_contiguous)
-        return eg_fail(error, ENGRAM_DAMAGED, "%s has damaged records",
-                       eg_segment_name(segment));
+        return eg_fail(error, ENGRAM_DAMAGED, "%s has damaged records", eg_segment_name(segment));
     uint64_t *ids = eg_alloc(count * sizeof *ids);
     if (ids == NULL)
         return eg_fail(error, ENGRAM_NO_MEMORY, "no memory for the ids of %s",
@@ -413,10 +411,8 @@ static engram_status take_active(eg_segment *segment, const eg_segment_state *st
         return eg_fail(error, ENGRAM_DAMAGED, "%s has no room for what was committed",
                        eg_segment_name(segment));
     EG_TRY(need_blocks(segment, error));
-    record_check check = {.id = header->first_id - 1,
-                          .last_id = UINT64_MAX,
-                          .follows = true,
-                          .payload_size = state->payload_size};
+    record_check check = {
+        .last_id = UINT64_MAX, .follows = true, .payload_size = state->payload_size};
     segment->ids_contiguous = false;
     EG_TRY(read_records(segment, records->offset, check, error));
     for (uint32_t i = 0; i < segment->count && segment->bad_count > 0; i++)
@@ -427,6 +423,7 @@ static engram_status take_active(eg_segment *segment, const eg_segment_state *st
         return fail_at(segment, records->offset, "the records do not add up to what was committed",
                        error);
     EG_TRY(read_columns(segment, vectors->offset, error));
+    segment->first_id = eg_segment_record(segment, 0)->id;
     segment->ids_contiguous = are_contiguous(segment);
     atomic_store(&segment->loaded, true);
     return ENGRAM_OK;

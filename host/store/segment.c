@@ -16,7 +16,7 @@
  *       20  generation u32
  *       24  created, u64 nanoseconds since the epoch
  *       32  compacted, likewise, or 0
- *       40  id of the first chunk u64
+ *       40  id of the first chunk u64; while active, 0
  *       48  id of the last chunk u64; while active, 0
  *       56  number of chunks u32; while active, 0
  *       60  six sections of 32 bytes, those not used 0:
@@ -64,7 +64,7 @@
  * The writer. An active file is sparse: PAYL grows from 4096, RECS and VECS grow in regions so far
  * behind it that the sealed layout fits before them. The order:
  *   a. slot 0 (active, generation 1), sync, sync of the directory; then chunks are appended;
- *   b. payload, records and vectors in any order, then one sync makes them durable;
+ *   b. payload at once, records and vectors before a sync; that makes them durable;
  *   c. sealing: RECS, FIDX and VECS are written once more, densely, right after the payload; sync;
  *   d. slot 1 (sealed, generation 2, CRCs); sync: from here on the file is sealed;
  *   e. the file is cut to its dense end; sync.

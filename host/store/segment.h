@@ -124,7 +124,7 @@ typedef struct eg_segment {
     uint8_t *memory; /* the corrections of one without a file */
     uint32_t id;
     uint8_t level;
-    uint64_t first_id;
+    uint64_t first_id;                  /* once there is a chunk */
     uint64_t payload_start;             /* in the file */
     bool is_written_here;               /* and not opened */
     atomic_uint_least32_t count;        /* chunks that can be seen */
@@ -176,7 +176,6 @@ void eg_columns_free(eg_columns *columns); /* that one */
 typedef struct eg_segment_plan {
     uint32_t id;
     uint8_t level;
-    uint64_t first_id;
     uint64_t payload_size; /* at which it is to be sealed: one more chunk fits beyond */
 } eg_segment_plan;
 
@@ -198,6 +197,7 @@ engram_status eg_segment_write_stage(eg_segment *segment, eg_buffer *stage, engr
 /* Lets readers see what was added. */
 void eg_segment_publish(eg_segment *segment);
 bool eg_segment_is_full(const eg_segment *segment);
+bool eg_segment_is_half_full(const eg_segment *segment);
 /* Writes the records and vectors of the first count chunks to the active regions, so far as that
  * has not been done. Under sync_lock; for a segment that is not sealed. */
 engram_status eg_segment_flush(eg_segment *segment, uint32_t count, engram_error *error);

@@ -31,6 +31,7 @@ static eg_store *store_new(eg_io *io, const char *dir, const eg_store_options *o
         store->options.segment_size = SEGMENT_SIZE_DEFAULT;
     store->next_segment = 1;
     pthread_mutex_init(&store->append_lock, NULL);
+    eg_sealer_init(&store->sealer);
     pthread_mutex_init(&store->failure_lock, NULL);
     pthread_mutex_init(&store->scratch_lock, NULL);
     store->dir = eg_strdup(dir);
@@ -211,6 +212,7 @@ void eg_store_close(eg_store **store)
     *store = NULL;
     if (closed == NULL)
         return;
+    eg_sealer_fini(closed);
     if (closed->active != NULL && atomic_load(&closed->active->count) == 0)
         eg_segment_free(closed->active); /* never listed */
     eg_store_list_free(closed);
@@ -245,7 +247,8 @@ static engram_status collect_name(void *context, const char *name)
     return ENGRAM_OK;
 }
 
-/* Segments that this store has made, or is making, have the numbers given out since it was opened. */
+/* Segments that this store has made, or is making, have the numbers given out since it was opened.
+ */
 static bool is_ours(eg_store *store, uint32_t id)
 {
     if (id >= store->first_own_segment && id < atomic_load(&store->next_segment))

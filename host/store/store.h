@@ -66,7 +66,8 @@ typedef struct eg_store_options {
  * the caller makes them durable in its checkpoint, then sweeps. ENGRAM_DAMAGED names file and offset. */
 engram_status eg_store_open(eg_io *io, const char *dir, const eg_segment_state *states, size_t state_count,
                             const eg_store_options *options, eg_store **store, engram_error *error);
-/* Never syncs. A writer that wants its active segment sealed calls eg_store_seal first. */
+/* Never syncs. A writer that wants its segments sealed calls eg_store_seal first; a segment that is being
+ * sealed is done with, others that wait stay as they are. */
 void eg_store_close(eg_store **store);
 
 typedef struct eg_new_chunk {
@@ -93,7 +94,9 @@ engram_status eg_store_append(eg_store *store, const eg_new_chunk *chunks, size_
 /* Everything appended before the call is durable when it returns. Costs a few loads when nothing is to do.
  * Waits neither for append nor makes it wait. */
 engram_status eg_store_sync(eg_store *store, engram_error *error);
-/* Seals the active segment, if it holds anything, and syncs it. An empty one is removed. */
+/* Seals the active segment, if it holds anything, waits until those before are sealed too, and removes the
+ * empty file that was made ready for the next. Otherwise full segments are sealed in the background, two may
+ * wait for it. A seal that fails is the store's failure, which the next call tells. */
 engram_status eg_store_seal(eg_store *store, engram_error *error);
 
 /* Every chunk with an id up to this one is durable in its segment. Only rises; one load. */

@@ -1,7 +1,7 @@
 /* What is durable: syncs, and the failure that ends them.
  *
- * Segments become durable in the order of their ids: whoever syncs one has seen that those before it
- * are. So synced_id is one number, and an extent that is told never stands beyond a gap. */
+ * Segments become durable in the order of their ids: whoever syncs one has seen that those before
+ * it are. So synced_id is one number, and an extent that is told never stands beyond a gap. */
 #include "store/internal.h"
 
 /* ---- failure is final ---- */

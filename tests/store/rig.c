@@ -1,6 +1,7 @@
 #define ZSTD_STATIC_LINKING_ONLY
 #include "store/rig.h"
 
+#include <pthread.h>
 #include <string.h>
 #include <zstd.h>
 
@@ -18,13 +19,20 @@ static engram_status skip_sync_dir(eg_io *io, const char *path, engram_error *er
     return ENGRAM_OK;
 }
 
+static eg_io lazy;
+
+static void make_lazy(void)
+{
+    lazy = *eg_io_posix();
+    lazy.sync = skip_sync;
+    lazy.sync_dir = skip_sync_dir;
+}
+
 eg_io *rig_io(void)
 {
-    static eg_io io;
-    io = *eg_io_posix();
-    io.sync = skip_sync;
-    io.sync_dir = skip_sync_dir;
-    return &io;
+    static pthread_once_t once = PTHREAD_ONCE_INIT;
+    pthread_once(&once, make_lazy);
+    return &lazy;
 }
 
 rig *rig_create(uint64_t seed, uint64_t segment_size, uint32_t size_max)

@@ -1,100 +1,25 @@
-/* What the store says is durable, ids that are given, and chunks that stay in memory.
- *
- * The disk here forgets what was not synced: each sync copies the file into a shadow directory, which
- * is what a power cut would leave. */
+/* What the store says is durable, ids that are given, and chunks that stay in memory. */
 #include <dirent.h>
 #include <pthread.h>
 #include <stdatomic.h>
-#include <string.h>
-#include <sys/stat.h>
-#include <unistd.h>
 
 #include "base/memory.h"
-#include "store/rig.h"
+#include "store/shadow.h"
 
-static eg_io shadowing;
-static temp_dir shadow;
-
-static engram_status copy_on_sync(eg_io *io, eg_file *file, engram_error *unused)
-{
-    static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
-    eg_io *real = eg_io_posix();
-    uint8_t *bytes;
-    size_t size;
-    char path[700];
-    (void)io, (void)unused;
-    snprintf(path, sizeof path, "%s%s", shadow.path, strrchr(eg_file_name(file), '/'));
-    pthread_mutex_lock(&lock);
-    assert_ok(eg_io_read_file(real, eg_file_name(file), 1 << 28, &bytes, &size, error));
-    assert_ok(eg_io_replace_file(rig_io(), path, bytes, size, error));
-    pthread_mutex_unlock(&lock);
-    eg_free(bytes);
-    return ENGRAM_OK;
-}
+enum { SYNCS_MAX = 1000000 };
 
 static rig *rig_with_shadow(uint64_t seed, uint64_t segment_size, uint64_t stride)
 {
     rig *r = rig_create(seed, segment_size, 500);
-    shadowing = *rig_io();
-    shadowing.sync = copy_on_sync;
-    assert_int_equal(temp_dir_init(&shadow), 0);
-    r->io = &shadowing;
     r->stride = stride;
+    shadow_start(r, SYNCS_MAX);
     return r;
 }
 
 static void end_with_shadow(rig *r)
 {
-    temp_dir_fini(&shadow);
+    shadow_end();
     rig_free(r);
-}
-
-/* What its owner knows of the store from the extents that it took. */
-typedef struct known {
-    eg_segment_state states[200];
-    size_t count;
-} known;
-
-static void take(rig *r, known *k)
-{
-    eg_segment_state *taken;
-    size_t count;
-    assert_ok(eg_store_take_synced(r->store, &taken, &count, error));
-    assert_int_equal(taken == NULL, count == 0);
-    for (size_t i = 0; i < count; i++) {
-        eg_segment_state *last = &k->states[k->count - 1];
-        if (k->count > 0 && last->id == taken[i].id) {
-            assert_true(taken[i].chunk_count > last->chunk_count);
-            *last = taken[i];
-            continue;
-        }
-        assert_true(k->count < 200);
-        assert_true(k->count == 0 || taken[i].id > last->id);
-        k->states[k->count++] = taken[i];
-    }
-    eg_free(taken);
-}
-
-static size_t chunks_of(const known *k)
-{
-    size_t count = 0;
-    for (size_t i = 0; i < k->count; i++)
-        count += (size_t)k->states[i].chunk_count;
-    return count;
-}
-
-/* What is known is in the shadow: exactly the first count chunks. */
-static void check_shadow(rig *r, const known *k, size_t count)
-{
-    rig view = *r;
-    snprintf(view.dir.path, sizeof view.dir.path, "%s", shadow.path);
-    view.io = rig_io();
-    view.options.dedup = false;
-    view.states = (eg_segment_state *)k->states;
-    view.state_count = k->count;
-    rig_open_reader(&view);
-    rig_check_exactly(&view, count);
-    eg_store_close(&view.store);
 }
 
 static void check_states(const eg_segment_state *a, const eg_segment_state *b, size_t count)
@@ -132,15 +57,16 @@ static void extents_follow_syncs(void **state)
         }
         if ((x >> 16) % 4 != 0)
             continue;
-        take(r, &k);
-        assert_true(chunks_of(&k) >= durable);
-        durable = chunks_of(&k);
-        check_shadow(r, &k, durable);
+        known_take(&k, r->store);
+        assert_true(known_chunks(&k) >= durable);
+        durable = known_chunks(&k);
+        shadow_check(r, &k);
         assert_true(durable == 0 || eg_store_synced_id(r->store) == rig_id(r, durable - 1));
     }
     assert_ok(eg_store_seal(r->store, error));
-    take(r, &k);
-    check_shadow(r, &k, r->chunk_count);
+    known_take(&k, r->store);
+    assert_int_equal(known_chunks(&k), r->chunk_count);
+    shadow_check(r, &k);
     check_synced_states(r, &k);
     end_with_shadow(r);
 }
@@ -152,9 +78,9 @@ static void nothing_new_is_nothing(void **state)
     (void)state;
     rig *r = rig_with_shadow(1, 1 << 20, 0);
     rig_open(r);
-    take(r, &k);
+    known_take(&k, r->store);
     rig_append(r, 10);
-    take(r, &k);
+    known_take(&k, r->store);
     assert_int_equal(k.count, 0);
     assert_int_equal(eg_store_synced_id(r->store), 0);
     check_synced_states(r, &k);
@@ -162,12 +88,12 @@ static void nothing_new_is_nothing(void **state)
     assert_int_equal(eg_store_synced_id(r->store), 10);
     rig_close(r);
     rig_open(r); /* copies it */
-    take(r, &k);
+    known_take(&k, r->store);
     assert_int_equal(k.count, 0);
     assert_int_equal(eg_store_synced_id(r->store), 10);
     rig_append(r, 1);
     assert_ok(eg_store_sync(r->store, error));
-    take(r, &k);
+    known_take(&k, r->store);
     assert_int_equal(k.count, 1);
     assert_int_equal(k.states[0].chunk_count, 1);
     end_with_shadow(r);
@@ -181,13 +107,13 @@ static void *take_beside(void *context)
     known k = {.count = 0};
     while (!atomic_load(&done)) {
         uint64_t id = eg_store_synced_id(r->store);
-        take(r, &k);
-        assert_true(chunks_of(&k) >= id);
-        check_shadow(r, &k, chunks_of(&k));
+        known_take(&k, r->store);
+        assert_true(known_chunks(&k) >= id);
+        shadow_check(r, &k);
         assert_true(eg_store_synced_id(r->store) >= id);
     }
-    take(r, &k);
-    check_shadow(r, &k, chunks_of(&k));
+    known_take(&k, r->store);
+    shadow_check(r, &k);
     return NULL;
 }
 
@@ -320,7 +246,7 @@ static void a_reader_appends_in_memory(void **state)
     assert_true(eg_store_segment_count(r->store) > r->state_count + 2);
     assert_ok(eg_store_sync(r->store, error));
     assert_int_equal(eg_store_synced_id(r->store), 100);
-    take(r, &k);
+    known_take(&k, r->store);
     assert_int_equal(k.count, 0);
     assert_ok(eg_store_get_states(r->store, &states, &count, error));
     assert_int_equal(count, r->state_count);
@@ -346,9 +272,12 @@ static void a_reader_of_nothing_appends(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(extents_follow_syncs),       cmocka_unit_test(nothing_new_is_nothing),
-        cmocka_unit_test(extents_hold_at_any_moment), cmocka_unit_test(given_ids_leave_gaps),
-        cmocka_unit_test(next_id_rises),              cmocka_unit_test(a_reader_appends_in_memory),
+        cmocka_unit_test(extents_follow_syncs),
+        cmocka_unit_test(nothing_new_is_nothing),
+        cmocka_unit_test(extents_hold_at_any_moment),
+        cmocka_unit_test(given_ids_leave_gaps),
+        cmocka_unit_test(next_id_rises),
+        cmocka_unit_test(a_reader_appends_in_memory),
         cmocka_unit_test(a_reader_of_nothing_appends),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

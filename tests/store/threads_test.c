@@ -1,4 +1,4 @@
-/* Readers, finders and a syncer beside the thread that appends. */
+/* Readers, finders and a syncer beside the thread that appends; several that append. */
 #include <pthread.h>
 #include <stdatomic.h>
 #include <string.h>
@@ -155,11 +155,155 @@ static void sealed_segments_are_loaded_once(void **state)
     rig_free(shared);
 }
 
+/* ---- several append ---- */
+
+enum { APPENDERS = 3, EACH = 600, TAGGED_SIZE = 300 };
+
+static eg_store *store;
+static uint64_t id_of_tag[APPENDERS * EACH]; /* each by the thread that appended it */
+
+/* What is stored for a tag, which is in the chunk's version. */
+static void fill_tagged(uint64_t tag, uint8_t bytes[TAGGED_SIZE], uint8_t vector[256])
+{
+    uint64_t state = test_mix(tag + 1);
+    for (size_t i = 0; i < TAGGED_SIZE; i++)
+        bytes[i] = (uint8_t)test_random(&state);
+    for (size_t i = 0; i < 256; i++)
+        vector[i] = (uint8_t)test_random(&state);
+}
+
+static void append_tagged(uint64_t tag, size_t count)
+{
+    static _Thread_local uint8_t bytes[16][TAGGED_SIZE], vectors[16][256];
+    eg_new_chunk chunks[16];
+    uint64_t ids[16];
+    for (size_t i = 0; i < count; i++) {
+        fill_tagged(tag + i, bytes[i], vectors[i]);
+        chunks[i] = (eg_new_chunk){.fingerprint = eg_fingerprint_of(bytes[i], TAGGED_SIZE),
+                                   .version = tag + i,
+                                   .vector = vectors[i],
+                                   .size = TAGGED_SIZE,
+                                   .kind = EG_CORRECTION_VERBATIM,
+                                   .correction = {bytes[i], TAGGED_SIZE}};
+    }
+    assert_int_equal(eg_store_append(store, chunks, count, ids, NULL), ENGRAM_OK);
+    for (size_t i = 0; i < count; i++) {
+        assert_int_equal(ids[i], ids[0] + i); /* side by side */
+        id_of_tag[tag + i] = ids[i];
+    }
+}
+
+static void check_tagged(uint64_t id)
+{
+    uint8_t bytes[TAGGED_SIZE], vector[256], expected[TAGGED_SIZE], expected_vector[256];
+    uint64_t ids[EG_STORE_CANDIDATES];
+    eg_chunk_info info;
+    size_t size;
+    assert_int_equal(eg_store_get_info(store, id, &info, NULL), ENGRAM_OK);
+    fill_tagged(info.version, expected, expected_vector);
+    assert_int_equal(eg_store_read(store, id, bytes, sizeof bytes, &size, NULL), ENGRAM_OK);
+    assert_int_equal(size, TAGGED_SIZE);
+    assert_memory_equal(bytes, expected, TAGGED_SIZE);
+    assert_int_equal(eg_store_get_vector(store, id, vector, NULL), ENGRAM_OK);
+    assert_memory_equal(vector, expected_vector, 256);
+    assert_int_equal(eg_store_find(store, &info.fingerprint, TAGGED_SIZE, ids), 1);
+    assert_int_equal(ids[0], id);
+}
+
+static void *append_many(void *context)
+{
+    uint64_t first = (uint64_t)(uintptr_t)context * EACH, state = test_mix(first + 7);
+    for (size_t n = 0; n < EACH;) {
+        size_t count = 1 + test_random(&state) % 16;
+        count = count < EACH - n ? count : EACH - n;
+        append_tagged(first + n, count);
+        check_tagged(id_of_tag[first + n]);
+        n += count;
+    }
+    return NULL;
+}
+
+static void *read_tagged(void *context)
+{
+    uint64_t state = test_mix((uintptr_t)context);
+    while (!atomic_load(&done)) {
+        uint64_t next = eg_store_next_id(store);
+        if (next > 1)
+            check_tagged(1 + test_random(&state) % (next - 1));
+    }
+    return NULL;
+}
+
+static void *sync_and_seal(void *context)
+{
+    uint64_t synced = 0;
+    for (size_t n = 0; !atomic_load(&done); n++) {
+        uint64_t next = eg_store_next_id(store);
+        eg_segment_state *states;
+        size_t count;
+        assert_int_equal(n % 8 == 7 && context != NULL ? eg_store_seal(store, NULL)
+                                                       : eg_store_sync(store, NULL),
+                         ENGRAM_OK);
+        assert_true(eg_store_synced_id(store) + 1 >= next);
+        assert_true(eg_store_synced_id(store) >= synced);
+        synced = eg_store_synced_id(store);
+        if (context == NULL)
+            continue;
+        assert_int_equal(eg_store_take_synced(store, &states, &count, NULL), ENGRAM_OK);
+        eg_free(states);
+        assert_int_equal(eg_store_sweep(store, NULL), ENGRAM_OK);
+    }
+    return NULL;
+}
+
+static void check_all_tagged(void)
+{
+    eg_store_totals totals;
+    for (size_t tag = 0; tag < APPENDERS * EACH; tag++) {
+        eg_chunk_info info;
+        assert_int_equal(eg_store_get_info(store, id_of_tag[tag], &info, NULL), ENGRAM_OK);
+        assert_int_equal(info.version, tag);
+        check_tagged(id_of_tag[tag]);
+    }
+    assert_ok(eg_store_get_totals(store, &totals, error));
+    assert_int_equal(totals.chunks, APPENDERS * EACH);
+    assert_true(eg_store_validate(store));
+}
+
+static void several_append(void **state)
+{
+    pthread_t threads[APPENDERS + 4];
+    (void)state;
+    rig *r = rig_create(1, 40000, 100);
+    rig_open(r);
+    store = r->store;
+    atomic_store(&done, false);
+    for (size_t i = 0; i < APPENDERS; i++)
+        pthread_create(&threads[i], NULL, append_many, (void *)(uintptr_t)i);
+    for (size_t i = 0; i < 2; i++)
+        pthread_create(&threads[APPENDERS + i], NULL, read_tagged, (void *)(uintptr_t)i);
+    pthread_create(&threads[APPENDERS + 2], NULL, sync_and_seal, NULL);
+    pthread_create(&threads[APPENDERS + 3], NULL, sync_and_seal, r);
+    for (size_t i = 0; i < APPENDERS; i++)
+        pthread_join(threads[i], NULL);
+    atomic_store(&done, true);
+    for (size_t i = APPENDERS; i < APPENDERS + 4; i++)
+        pthread_join(threads[i], NULL);
+    check_all_tagged();
+    rig_close(r);
+    r->chunk_count = APPENDERS * EACH;
+    rig_open(r);
+    store = r->store;
+    check_all_tagged();
+    rig_free(r);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(readers_beside_an_appender),
         cmocka_unit_test(sealed_segments_are_loaded_once),
+        cmocka_unit_test(several_append),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
