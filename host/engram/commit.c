@@ -413,7 +413,7 @@ engram_status eg_commit_start(eg_engram *e, engram_error *error)
                             .sync = sync_group,
                             .publish = publish_group};
     eg_group_options options = {
-        .entries_max = e->options.group_ops != 0 ? e->options.group_ops : GROUP_OPS,
+        .ops_max = e->options.group_ops != 0 ? e->options.group_ops : GROUP_OPS,
         .delay_max_us = e->options.group_delay_us != 0 ? e->options.group_delay_us : GROUP_DELAY_US};
     e->taking = eg_alloc_zero(1, sizeof *e->taking);
     if (e->taking == NULL)
