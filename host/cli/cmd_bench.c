@@ -10,6 +10,13 @@ enum { RANDOM_SIZE = 64 << 20, DATA_SIZE_MAX = 1 << 30, RUNS_LEAST = 7, VECTORS 
 static const eg_option options[] = {
     {"data", 0, "FILE", "encode this file's bytes too, in chunks of 16 KiB"},
     {"runs", 0, "N", "timed runs of each, 7 or more; default 7"},
+    {"dir", 0, "DIR", "commit: on this disk; default: the working directory"},
+    {"seconds", 0, "N", "commit: for so long each; default 2"},
+    {"writers", 0, "N", "commit: only this many; also --readers, --payload, --durability"},
+    {"readers", 0, "N", "commit: threads that read 4 KiB files beside the writers"},
+    {"payload", 0, "SIZE", "commit: bytes of each new file"},
+    {"durability", 0, "MODE", "commit: immediate, group or relaxed"},
+    {"replay", 0, "SIZE", "commit: only the replay of a journal of this size"},
     {0},
 };
 
@@ -23,18 +30,22 @@ static const struct operation {
 };
 enum { OPERATION_COUNT = sizeof operations / sizeof *operations };
 
-static engram_status choose(const eg_cli *cli, bool chosen[OPERATION_COUNT], engram_error *error)
+/* Without operands: all but commit, which writes to a disk. */
+static engram_status choose(const eg_cli *cli, bool chosen[OPERATION_COUNT], bool *commit,
+                            engram_error *error)
 {
     for (size_t o = 0; o < OPERATION_COUNT; o++)
         chosen[o] = cli->operand_count == 0;
+    *commit = false;
     for (int i = 0; i < cli->operand_count; i++) {
-        bool known = false;
+        bool all = strcmp(cli->operands[i], "all") == 0;
+        bool known = all || strcmp(cli->operands[i], "commit") == 0;
+        *commit |= known;
         for (size_t o = 0; o < OPERATION_COUNT; o++)
-            if (strcmp(cli->operands[i], operations[o].name) == 0 ||
-                strcmp(cli->operands[i], "all") == 0)
+            if (all || strcmp(cli->operands[i], operations[o].name) == 0)
                 known = chosen[o] = true;
         if (!known)
-            return eg_fail(error, ENGRAM_INVALID, "%s: encode, bundle, query or all is expected",
+            return eg_fail(error, ENGRAM_INVALID, "%s: encode, bundle, query, commit or all is expected",
                            cli->operands[i]);
     }
     return ENGRAM_OK;
@@ -120,31 +131,43 @@ static void report_limits(eg_bench *b)
                   "median ms", "p99 ms");
 }
 
-static engram_status run(eg_cli *cli, engram_error *error)
+static engram_status bench_compute(eg_cli *cli, const bool chosen[OPERATION_COUNT], json_t *results,
+                                   engram_error *error)
 {
-    bool chosen[OPERATION_COUNT];
     uint64_t runs = RUNS_LEAST;
-    EG_TRY(choose(cli, chosen, error));
     EG_TRY(eg_option_number(cli, "runs", RUNS_LEAST, 1000, &runs, error));
     EG_TRY(eg_cli_open_pool(cli, error));
-    eg_bench bench = {
-        .cli = cli, .pool = cli->pool, .runs = (unsigned)runs, .results = json_array()};
+    eg_bench bench = {.cli = cli, .pool = cli->pool, .runs = (unsigned)runs, .results = results};
     engram_status status = prepare(&bench, error);
     if (status == ENGRAM_OK) {
         eg_bench_update_limits(&bench);
         report_limits(&bench);
         status = bench_devices(&bench, chosen, error);
     }
-    eg_json_put(cli->document, "results", bench.results);
     eg_free(bench.vectors);
     eg_free(bench.random);
     eg_free(bench.data);
     return status;
 }
 
+static engram_status run(eg_cli *cli, engram_error *error)
+{
+    bool chosen[OPERATION_COUNT], commit = false, compute = false;
+    json_t *results = json_array();
+    engram_status status = choose(cli, chosen, &commit, error);
+    for (size_t o = 0; o < OPERATION_COUNT; o++)
+        compute |= chosen[o];
+    if (status == ENGRAM_OK && compute)
+        status = bench_compute(cli, chosen, results, error);
+    if (status == ENGRAM_OK && commit)
+        status = eg_bench_commit(cli, results, error);
+    eg_json_put(cli->document, "results", results);
+    return status;
+}
+
 const eg_command eg_command_bench = {
     .name = "bench",
-    .operands = "[encode|bundle|query|all]...",
+    .operands = "[encode|bundle|query|commit|all]...",
     .summary = "Measure this machine at what engram does",
     .details = "Over seeded random bytes and a million uniform vectors made in memory: a warm-up, "
                "then 7 or more\n"
@@ -153,9 +176,16 @@ const eg_command eg_command_bench = {
                "a limit of the same run and its ratio to it: read bandwidth of memory for a query "
                "alone, 64 bytes a\n"
                "cycle and core for a batch of them, an increment a cycle for bundles, 1.5 cycles a "
-               "byte for encode.\n",
+               "byte for encode.\n"
+               "\n"
+               "commit makes engrams below --dir and removes them again: new files of random bytes, "
+               "a transaction each,\n"
+               "by 1 to 100 writers in each durability, beside writers / t_sync, t_sync being a bare "
+               "write and fdatasync\n"
+               "of as many bytes; reads beside 100 writers; and the replay of a journal.\n",
     .examples = "  engram bench\n  engram bench query --device scalar,avx2,avx512 --threads 1\n"
-                "  engram bench encode --data /usr/lib/libc.so --json\n",
+                "  engram bench encode --data /usr/lib/libc.so --json\n"
+                "  engram bench commit --dir /var/tmp --writers 100 --payload 4K --seconds 60\n",
     .options = options,
     .operand_max = -1,
     .run = run,
