@@ -148,6 +148,7 @@ static engram_status make_durable(eg_engram *e, eg_buffer *ops, uint64_t time_ns
     EG_TRY(eg_store_sync(e->store, error));
     EG_TRY(eg_journal_append(e->journal, e->transaction_next++, time_ns,
                              (eg_view){ops->data, ops->size}, &sequence, error));
+    EG_TRY(eg_journal_flush(e->journal, error));
     e->syncs++;
     return eg_journal_sync(e->journal, error);
 }
