@@ -43,7 +43,7 @@ typedef struct used_context {
     bool used;
 } used_context;
 
-/* An empty file is what a creation that was cut short may leave. */
+/* An empty file, or a journal of one byte, is what a creation that was cut short may leave. */
 static engram_status note_used(void *context, const char *name)
 {
     used_context *c = context;
@@ -52,7 +52,7 @@ static engram_status note_used(void *context, const char *name)
     engram_status status =
         path == NULL ? ENGRAM_NO_MEMORY : c->io->stat(c->io, path, &size, &disk_size, NULL);
     eg_free(path);
-    c->used |= size != 0;
+    c->used |= size > 1;
     return status;
 }
 
@@ -151,10 +151,19 @@ engram_status eg_engram_create(eg_io *io, const char *dir, const eg_engram_confi
     eg_file *lock = NULL;
     EG_TRY(eg_lock_writer(io, dir, &lock, error));
     uint64_t now = eg_clock_wall_ns();
-    eg_manifest manifest = {.config = *config, .created_ns = now, .checkpoint = 1, .retention = eg_retention_default};
-    engram_status status = write_genesis(io, dir, now, error);
+    eg_manifest manifest = {.config = *config,
+                            .created_ns = now,
+                            .checkpoint = 1,
+                            .retention = eg_retention_default};
+    char *journal_dir = eg_path_join(dir, "journal");
+    engram_status status = journal_dir == NULL ? no_memory(error) : ENGRAM_OK;
+    if (status == ENGRAM_OK)
+        status = eg_journal_create(io, journal_dir, error);
+    if (status == ENGRAM_OK)
+        status = write_genesis(io, dir, now, error);
     if (status == ENGRAM_OK)
         status = io->sync_dir(io, dir, error);
+    eg_free(journal_dir);
     if (status == ENGRAM_OK)
         status = eg_manifest_write(io, dir, &manifest, error);
     io->close(io, &lock);

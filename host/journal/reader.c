@@ -14,6 +14,7 @@ typedef struct replay {
     eg_journal_end end; /* of what has been visited */
     bool has_salt;      /* end.file holds a record that was visited, and salt is its */
     uint64_t salt;
+    size_t mark_size; /* of the mark at the end, or 0 */
 } replay;
 
 /* The bytes of the record that may start at offset; *at NULL: there is none. */
@@ -54,11 +55,24 @@ static engram_status read_next(replay *r, uint64_t offset, const uint64_t *salt,
     return ENGRAM_OK;
 }
 
+/* A file that is sure to have been there, with a byte at least, when it was last synced. */
+static engram_status check_present(const replay *r, uint64_t number, const char *proof,
+                                   engram_error *error)
+{
+    if (r->window.file_size > 0)
+        return ENGRAM_OK;
+    return eg_fail(error, ENGRAM_DAMAGED,
+                   "%s/%08" PRIu64 ".wal is %s, though %s: it was removed or emptied",
+                   r->window.dir, number, r->window.file != NULL ? "empty" : "missing", proof);
+}
+
 /* From offset on, which is 0 or where the visited records of this file end. */
 static engram_status visit_file(replay *r, uint64_t number, uint64_t offset, engram_error *error)
 {
     bool found = offset != 0;
     EG_TRY(eg_window_open(&r->window, number, error));
+    if (r->mark_size > 0 && number == r->end.file + 1)
+        EG_TRY(check_present(r, number, "the file before it says that it follows", error));
     for (;;) {
         eg_record record;
         eg_frame frame;
@@ -66,12 +80,17 @@ static engram_status visit_file(replay *r, uint64_t number, uint64_t offset, eng
         EG_TRY(read_next(r, offset, found ? &r->salt : NULL, &record, &frame, &size, error));
         if (size == 0)
             return ENGRAM_OK;
+        if (found && eg_record_is_mark(&record)) {
+            r->mark_size = size;
+            return ENGRAM_OK;
+        }
         EG_TRY(r->visit(r->context, &record, error));
         offset += size;
         r->end =
             (eg_journal_end){.file = number, .offset = offset, .sequence = record.sequence + 1};
         r->salt = frame.salt;
         r->has_salt = found = true;
+        r->mark_size = 0;
     }
 }
 
@@ -92,8 +111,8 @@ static engram_status judge_end(replay *r, uint64_t durable, engram_error *error)
         snprintf(proof, sizeof proof, "the log was closed cleanly after record %" PRIu64, durable);
         return eg_journal_fail_damaged(r->window.dir, &r->end, proof, error);
     }
-    return eg_journal_search(&r->window, &r->end, r->has_salt ? &r->salt : NULL, &r->end.torn,
-                             error);
+    return eg_journal_search(&r->window, &r->end, r->mark_size, r->has_salt ? &r->salt : NULL,
+                             &r->end.torn, error);
 }
 
 /* Visits and judges. Where a writer is at work, the record that ends the log may have been half
@@ -101,6 +120,8 @@ static engram_status judge_end(replay *r, uint64_t durable, engram_error *error)
  * before it is called damage. */
 static engram_status read_to_end(replay *r, uint64_t durable, engram_error *error)
 {
+    EG_TRY(eg_window_open(&r->window, r->end.file, error));
+    EG_TRY(check_present(r, r->end.file, "the log starts in it", error));
     for (;;) {
         engram_error inner = {0};
         EG_TRY(visit_files(r, error));

@@ -120,6 +120,22 @@ void eg_record_seal(uint8_t *bytes, const eg_record *about, uint64_t salt, uint6
                checksum(bytes, EG_RECORD_FRONT_SIZE + about->operations.size));
 }
 
+void eg_record_seal_mark(uint8_t bytes[EG_RECORD_MARK_SIZE], uint64_t sequence, uint64_t salt,
+                         uint64_t durable)
+{
+    bytes[EG_RECORD_FRONT_SIZE] = EG_OP_BARRIER;
+    eg_record mark = {.state = EG_RECORD_CHECKPOINTED,
+                      .sequence = sequence,
+                      .operations = {bytes + EG_RECORD_FRONT_SIZE, 1}};
+    eg_record_seal(bytes, &mark, salt, durable);
+}
+
+bool eg_record_is_mark(const eg_record *record)
+{
+    return record->state == EG_RECORD_CHECKPOINTED && record->transaction == 0 &&
+           record->operations.size == 1 && record->operations.data[0] == EG_OP_BARRIER;
+}
+
 static disk_header read_header(const uint8_t *bytes)
 {
     disk_header header;

@@ -9,6 +9,7 @@ enum {
     EG_RECORD_HEADER_SIZE = 32,
     EG_RECORD_FRAME_SIZE = 29,
     EG_RECORD_FRONT_SIZE = EG_RECORD_HEADER_SIZE + EG_RECORD_FRAME_SIZE,
+    EG_RECORD_MARK_SIZE = EG_RECORD_FRONT_SIZE + 1,
     EG_RECORD_SIZE_MAX = EG_RECORD_HEADER_SIZE + EG_JOURNAL_PAYLOAD_MAX
 };
 
@@ -28,6 +29,11 @@ typedef enum eg_record_verdict {
  * bytes
  * + EG_RECORD_FRONT_SIZE already. about->sequence goes into the frame. */
 void eg_record_seal(uint8_t *bytes, const eg_record *about, uint64_t salt, uint64_t durable);
+
+/* The mark at the end of a file that has a successor. sequence: of the next record. */
+void eg_record_seal_mark(uint8_t bytes[EG_RECORD_MARK_SIZE], uint64_t sequence, uint64_t salt,
+                         uint64_t durable);
+bool eg_record_is_mark(const eg_record *record);
 
 /* The whole size that a header of EG_RECORD_HEADER_SIZE bytes claims; 0: it starts no record. */
 size_t eg_record_claimed_size(const uint8_t *header);

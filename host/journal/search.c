@@ -141,7 +141,8 @@ static engram_status learn_salt(search *s, bool *stale, engram_error *error)
     return ENGRAM_OK;
 }
 
-static engram_status search_end(search *s, const uint64_t *salt, engram_error *error)
+static engram_status search_end(search *s, size_t mark_size, const uint64_t *salt,
+                                engram_error *error)
 {
     bool stale;
     EG_TRY(eg_window_open(s->window, s->end->file, error));
@@ -151,7 +152,7 @@ static engram_status search_end(search *s, const uint64_t *salt, engram_error *e
     } else {
         EG_TRY(learn_salt(s, &stale, error));
     }
-    return search_from(s, s->end->offset, error);
+    return search_from(s, s->end->offset + mark_size, error);
 }
 
 static engram_status search_later(search *s, uint64_t number, engram_error *error)
@@ -166,13 +167,13 @@ static engram_status search_later(search *s, uint64_t number, engram_error *erro
     return ENGRAM_OK;
 }
 
-engram_status eg_journal_search(eg_window *window, const eg_journal_end *end, const uint64_t *salt,
-                                uint64_t *torn, engram_error *error)
+engram_status eg_journal_search(eg_window *window, const eg_journal_end *end, size_t mark_size,
+                                const uint64_t *salt, uint64_t *torn, engram_error *error)
 {
     engram_status status;
     eg_journal_files files = {0};
     search s = {.window = window, .end = end, .budget = checksum_budget};
-    EG_TRY_DONE(search_end(&s, salt, error));
+    EG_TRY_DONE(search_end(&s, mark_size, salt, error));
     EG_TRY_DONE(eg_journal_files_list(&files, window->io, window->dir, error));
     for (size_t i = 0; i < files.count; i++)
         if (files.numbers[i] > end->file)

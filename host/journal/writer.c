@@ -1,331 +1,162 @@
-/* Appending. One file is current; it gets a successor when it is full or on request.
- *
- * The journal is alive as long as `failure` is empty. Everything below the public functions passes
- * &journal->failure as its error, so the first failure, wherever it happens, is kept and ends the
- * journal; the caller gets a copy, then and ever after. Whether bytes of a failed write or sync are
- * on the disk is not known, so nothing may be written behind them. */
-#include "journal/journal.h"
+/* Appending and syncing. One file is current; it gets a successor when it is full or on request;
+ * see writer.h for who may do what at the same time. Whether bytes of a failed write or sync are on
+ * the disk is not known, so nothing may be written behind them. */
+#include "journal/writer.h"
 
 #include <assert.h>
-#include <errno.h>
-#include <inttypes.h>
-#include <sys/random.h>
 
 #include "base/memory.h"
-#include "journal/files.h"
 #include "journal/ops.h"
 #include "journal/record.h"
 
-/* Where a transaction is split: what one copy and one checksum can do within the caches. A single
- * operation may still take EG_JOURNAL_PAYLOAD_MAX. */
+/* SPLIT_SIZE is where a transaction is split: what one copy and one checksum can do within the
+ * caches. A single operation may still take EG_JOURNAL_PAYLOAD_MAX. */
 enum {
     SPLIT_SIZE = 1 << 20,
-    COPY_SIZE = 1 << 20,
+    GATHER_SIZE = 1 << 20,
     OPERATION_SIZE_MAX = EG_JOURNAL_PAYLOAD_MAX - 64
-};
-static const uint64_t file_size_default = UINT64_C(64) << 20;
-
-struct eg_journal {
-    eg_io *io;
-    char *dir;
-    uint64_t file_size;
-    uint8_t *buffer; /* one record */
-
-    uint64_t number; /* of the current file */
-    eg_file *file;
-    uint64_t salt;
-    uint64_t offset;   /* where the next record goes */
-    uint64_t capacity; /* allocated; records never fill it to the last byte */
-
-    uint64_t sequence; /* of the next record */
-    uint64_t durable;
-    uint64_t size_since_rotate;
-    bool has_spare[EG_JOURNAL_SPARES]; /* spare-1.wal and on */
-    engram_error failure;
 };
 
 /* ---- how every public call ends ---- */
 
-static engram_status report(eg_journal *journal, engram_status status, engram_error *error)
+engram_status eg_journal_no_memory(const eg_journal *journal, engram_error *cause)
+{
+    return eg_fail(cause, ENGRAM_NO_MEMORY, "no memory for the journal in %s", journal->dir);
+}
+
+engram_status eg_journal_report(eg_journal *journal, engram_status status, engram_error *cause,
+                                engram_error *error)
 {
     if (status == ENGRAM_OK)
         return ENGRAM_OK;
-    eg_fail(&journal->failure, status, "the journal in %s failed", journal->dir);
-    if (error && error->status == ENGRAM_OK)
-        *error = journal->failure;
+    eg_fail(cause, status, "the journal in %s failed", journal->dir);
+    pthread_mutex_lock(&journal->lock);
+    if (!atomic_exchange(&journal->failed, true))
+        journal->failure = *cause;
+    pthread_mutex_unlock(&journal->lock);
+    if (error != NULL && error->status == ENGRAM_OK)
+        *error = *cause;
     return status;
 }
 
-static engram_status check_alive(const eg_journal *journal, engram_error *error)
+engram_status eg_journal_check_alive(eg_journal *journal, engram_error *error)
 {
-    if (journal->failure.status == ENGRAM_OK)
+    if (!atomic_load(&journal->failed))
         return ENGRAM_OK;
-    bool first = error && error->status == ENGRAM_OK;
-    eg_fail(error, journal->failure.status, "the journal stopped at an earlier failure: %s",
+    bool first = error != NULL && error->status == ENGRAM_OK;
+    pthread_mutex_lock(&journal->lock);
+    engram_status status = journal->failure.status;
+    eg_fail(error, status, "the journal stopped at an earlier failure: %s",
             journal->failure.message);
     if (first)
         error->os_error = journal->failure.os_error;
-    return journal->failure.status;
-}
-
-static engram_status fail_memory(eg_journal *journal)
-{
-    return eg_fail(&journal->failure, ENGRAM_NO_MEMORY, "no memory for the journal in %s",
-                   journal->dir);
-}
-
-/* ---- files ---- */
-
-static engram_status unlink_and_free(eg_journal *journal, char *path)
-{
-    if (path == NULL)
-        return fail_memory(journal);
-    engram_status status = journal->io->unlink(journal->io, path, &journal->failure);
-    eg_free(path);
+    pthread_mutex_unlock(&journal->lock);
     return status;
 }
 
-static engram_status rename_and_free(eg_journal *journal, char *from, char *to)
-{
-    engram_status status = from && to
-                               ? journal->io->rename(journal->io, from, to, &journal->failure)
-                               : fail_memory(journal);
-    eg_free(from);
-    eg_free(to);
-    return status;
-}
+/* ---- syncing ---- */
 
-/* The index of a spare slot that is used (or free), or EG_JOURNAL_SPARES. */
-static size_t find_spare(const eg_journal *journal, bool used)
+static engram_status sync_to(eg_journal *journal, eg_file *file, uint64_t end, engram_error *cause)
 {
-    size_t i = 0;
-    while (i < EG_JOURNAL_SPARES && journal->has_spare[i] != used)
-        i++;
-    return i;
-}
-
-/* *exists: a spare got that number; it holds stale records. */
-static engram_status take_spare(eg_journal *journal, uint64_t number, bool *exists)
-{
-    size_t i = find_spare(journal, true);
-    *exists = i < EG_JOURNAL_SPARES;
-    if (!*exists)
-        return ENGRAM_OK;
-    EG_TRY(rename_and_free(journal, eg_journal_spare_path(journal->dir, i + 1),
-                           eg_journal_file_path(journal->dir, number)));
-    journal->has_spare[i] = false;
+    EG_TRY(journal->io->sync(journal->io, file, cause));
+    atomic_store(&journal->durable, end - 1);
     return ENGRAM_OK;
 }
 
-static engram_status open_file(eg_journal *journal, uint64_t number, int flags)
+engram_status eg_journal_sync_locked(eg_journal *journal, engram_error *cause)
 {
-    char *path = eg_journal_file_path(journal->dir, number);
-    if (path == NULL)
-        return fail_memory(journal);
-    engram_status status =
-        journal->io->open(journal->io, path, flags, &journal->file, &journal->failure);
-    eg_free(path);
-    return status;
-}
-
-/* Blocks for the current file: as much as is wanted, less where the disk has not so much, never
- * under what is needed. */
-static engram_status allocate(eg_journal *journal, uint64_t need, uint64_t *capacity)
-{
-    enum { STEP = 4 };
-    for (;; *capacity = *capacity / STEP > need ? *capacity / STEP : need) {
-        engram_error inner = {0};
-        engram_status status =
-            journal->io->allocate(journal->io, journal->file, 0, *capacity, &inner);
-        if (status == ENGRAM_OK)
-            return status;
-        if (status != ENGRAM_NO_SPACE || *capacity == need) {
-            journal->failure = inner;
-            return status;
-        }
-        EG_TRY(journal->io->truncate(journal->io, journal->file, 0, &journal->failure));
+    pthread_mutex_lock(&journal->lock);
+    eg_file *file = journal->file, *previous = journal->previous;
+    uint64_t end = journal->flushed, previous_end = journal->previous_end;
+    pthread_mutex_unlock(&journal->lock);
+    if (previous != NULL) {
+        EG_TRY(sync_to(journal, previous, previous_end, cause));
+        pthread_mutex_lock(&journal->lock);
+        journal->previous = NULL;
+        pthread_mutex_unlock(&journal->lock);
+        journal->io->close(journal->io, &previous);
     }
+    return end == atomic_load(&journal->durable) + 1 ? ENGRAM_OK
+                                                     : sync_to(journal, file, end, cause);
 }
 
-/* Gives the current file, in which no record is yet, room for one of size bytes, durably. */
-static engram_status reserve(eg_journal *journal, uint64_t size)
+engram_status eg_journal_sync(eg_journal *journal, engram_error *error)
 {
-    eg_io *io = journal->io;
-    uint64_t old, capacity = journal->file_size > size ? journal->file_size : size + 1;
-    EG_TRY(io->size(io, journal->file, &old, &journal->failure));
-    if (old > capacity)
-        EG_TRY(io->truncate(io, journal->file, capacity, &journal->failure));
-    EG_TRY(allocate(journal, size + 1, &capacity));
-    EG_TRY(io->sync(io, journal->file, &journal->failure));
-    journal->capacity = capacity;
-    return ENGRAM_OK;
-}
-
-static engram_status draw_salt(eg_journal *journal)
-{
-    if (getrandom(&journal->salt, sizeof journal->salt, 0) != sizeof journal->salt)
-        return eg_fail_os(&journal->failure, errno, "cannot draw a salt for the journal in %s",
-                          journal->dir);
-    return ENGRAM_OK;
-}
-
-static engram_status start_file(eg_journal *journal, uint64_t number, uint64_t size)
-{
-    if (number > EG_JOURNAL_FILE_MAX)
-        return eg_fail(&journal->failure, ENGRAM_UNSUPPORTED,
-                       "the journal in %s has used up its file numbers", journal->dir);
-    bool exists;
-    EG_TRY(take_spare(journal, number, &exists));
-    EG_TRY(open_file(journal, number, EG_OPEN_WRITE | (exists ? 0 : EG_OPEN_CREATE)));
-    journal->number = number;
-    journal->offset = 0;
-    EG_TRY(draw_salt(journal));
-    EG_TRY(reserve(journal, size));
-    return journal->io->sync_dir(journal->io, journal->dir, &journal->failure);
-}
-
-static engram_status sync_file(eg_journal *journal)
-{
-    if (journal->durable + 1 == journal->sequence)
-        return ENGRAM_OK;
-    EG_TRY(journal->io->sync(journal->io, journal->file, &journal->failure));
-    journal->durable = journal->sequence - 1;
-    return ENGRAM_OK;
-}
-
-/* The current file must be durable before it has a successor: a reader takes all but the last file
- * for written. */
-static engram_status start_next_file(eg_journal *journal, uint64_t size)
-{
-    EG_TRY(sync_file(journal));
-    journal->io->close(journal->io, &journal->file);
-    return start_file(journal, journal->number + 1, size);
-}
-
-/* ---- opening ---- */
-
-static engram_status write_again(eg_journal *journal, uint64_t end)
-{
-    eg_io *io = journal->io;
-    for (uint64_t offset = 0; offset < end;) {
-        size_t size = end - offset < COPY_SIZE ? (size_t)(end - offset) : COPY_SIZE;
-        EG_TRY(io->read(io, journal->file, offset, journal->buffer, size, &journal->failure));
-        EG_TRY(io->write(io, journal->file, offset, journal->buffer, size, &journal->failure));
-        offset += size;
-    }
-    return io->sync(io, journal->file, &journal->failure);
-}
-
-/* What was read of the last file becomes durable, what lies beyond goes away, in this order: the
- * size of a file that was cut says that its records are durable. */
-static engram_status cut_file(eg_journal *journal, uint64_t end)
-{
-    eg_io *io = journal->io;
-    uint64_t size;
-    EG_TRY(io->size(io, journal->file, &size, &journal->failure));
-    if (size < end)
-        return eg_fail(&journal->failure, ENGRAM_DAMAGED,
-                       "%s ends at %" PRIu64 ", but its records at %" PRIu64,
-                       eg_file_name(journal->file), size, end);
-    if (size > end) {
-        EG_TRY(write_again(journal, end));
-        EG_TRY(io->truncate(io, journal->file, end, &journal->failure));
-    }
-    return io->sync(io, journal->file, &journal->failure);
-}
-
-static engram_status secure_end(eg_journal *journal, const eg_journal_end *end)
-{
-    EG_TRY(open_file(journal, end->file, EG_OPEN_WRITE));
-    engram_status status = cut_file(journal, end->offset);
-    journal->io->close(journal->io, &journal->file);
-    return status;
-}
-
-/* Last file first, so that a crash in between leaves no gap. */
-static engram_status remove_listed(eg_journal *journal, const eg_journal_files *files,
-                                   uint64_t first)
-{
-    bool removed = files->spare_count > 0;
-    for (size_t i = files->count; i > 0 && files->numbers[i - 1] >= first; i--, removed = true)
-        EG_TRY(unlink_and_free(journal, eg_journal_file_path(journal->dir, files->numbers[i - 1])));
-    for (size_t i = 0; i < files->spare_count; i++)
-        EG_TRY(unlink_and_free(journal, eg_journal_spare_path(journal->dir, files->spares[i])));
-    return removed ? journal->io->sync_dir(journal->io, journal->dir, &journal->failure)
-                   : ENGRAM_OK;
-}
-
-static engram_status remove_later(eg_journal *journal, uint64_t first)
-{
-    eg_journal_files files = {0};
-    engram_status status =
-        eg_journal_files_list(&files, journal->io, journal->dir, &journal->failure);
+    engram_error cause = {0};
+    pthread_mutex_lock(&journal->sync_lock);
+    engram_status status = eg_journal_check_alive(journal, error);
     if (status == ENGRAM_OK)
-        status = remove_listed(journal, &files, first);
-    eg_journal_files_fini(&files);
+        status = eg_journal_report(journal, eg_journal_sync_locked(journal, &cause), &cause, error);
+    pthread_mutex_unlock(&journal->sync_lock);
     return status;
 }
 
-/* A last file in which no record is left makes room for the new one under its number: replay may
- * start there, and no empty file comes to lie between two others. */
-static engram_status start_after(eg_journal *journal, const eg_journal_end *end)
+/* Nothing may be written to a file before all that lies in the one before it is durable. The
+ * appending thread alone sets previous. */
+static engram_status settle_previous(eg_journal *journal, engram_error *cause)
 {
-    uint64_t first = end->offset > 0 ? end->file + 1 : end->file > 0 ? end->file : 1;
-    if (end->sequence == 0 || end->file > EG_JOURNAL_FILE_MAX ||
-        (end->offset > 0 && end->file == 0))
-        return eg_fail(&journal->failure, ENGRAM_INVALID,
-                       "a journal cannot end in file %" PRIu64 " at offset %" PRIu64
-                       " before record %" PRIu64,
-                       end->file, end->offset, end->sequence);
-    if (end->offset > 0)
-        EG_TRY(secure_end(journal, end));
-    EG_TRY(remove_later(journal, first));
-    return start_file(journal, first, 0);
-}
-
-static void free_journal(eg_journal *journal)
-{
-    journal->io->close(journal->io, &journal->file);
-    eg_free(journal->buffer);
-    eg_free(journal->dir);
-    eg_free(journal);
-}
-
-static eg_journal *create(eg_io *io, const char *dir, const eg_journal_end *end, uint64_t file_size)
-{
-    eg_journal *journal = eg_alloc_zero(1, sizeof *journal);
-    if (journal == NULL)
-        return NULL;
-    *journal = (eg_journal){.io = io,
-                            .dir = eg_strdup(dir),
-                            .file_size = file_size,
-                            .buffer = eg_alloc(EG_RECORD_SIZE_MAX),
-                            .sequence = end->sequence,
-                            .durable = end->sequence - 1};
-    if (journal->dir && journal->buffer)
-        return journal;
-    free_journal(journal);
-    return NULL;
-}
-
-engram_status eg_journal_open(eg_io *io, const char *dir, const eg_journal_end *end,
-                              const eg_journal_options *options, eg_journal **journal,
-                              engram_error *error)
-{
-    uint64_t file_size = options && options->file_size > 0 ? options->file_size : file_size_default;
-    *journal = NULL;
-    eg_journal *j = create(io, dir, end, file_size);
-    if (j == NULL)
-        return eg_fail(error, ENGRAM_NO_MEMORY, "no memory for the journal in %s", dir);
-    engram_status status = report(j, start_after(j, end), error);
+    pthread_mutex_lock(&journal->lock);
+    bool settled = journal->previous == NULL;
+    pthread_mutex_unlock(&journal->lock);
+    if (settled)
+        return ENGRAM_OK;
+    pthread_mutex_lock(&journal->sync_lock);
+    engram_status status = eg_journal_check_alive(journal, cause);
     if (status == ENGRAM_OK)
-        *journal = j;
-    else
-        free_journal(j);
+        status = eg_journal_report(journal, eg_journal_sync_locked(journal, cause), cause, NULL);
+    pthread_mutex_unlock(&journal->sync_lock);
     return status;
 }
 
-/* ---- appending ---- */
+/* ---- writing ---- */
+
+static engram_status flush(eg_journal *journal, engram_error *cause)
+{
+    if (journal->gathered == 0)
+        return ENGRAM_OK;
+    EG_TRY(settle_previous(journal, cause));
+    EG_TRY(journal->io->write(journal->io, journal->file, journal->offset, journal->buffer,
+                              journal->gathered, cause));
+    journal->offset += journal->gathered;
+    journal->gathered = 0;
+    pthread_mutex_lock(&journal->lock);
+    journal->flushed = journal->sequence;
+    pthread_mutex_unlock(&journal->lock);
+    return ENGRAM_OK;
+}
+
+/* Room for size more bytes, seal and all, in front of what is gathered: its place. */
+static engram_status gather_place(eg_journal *journal, size_t size, uint8_t **at,
+                                  engram_error *cause)
+{
+    if (journal->gathered + size > GATHER_SIZE)
+        EG_TRY(flush(journal, cause));
+    *at = journal->buffer + journal->gathered;
+    journal->gathered += size;
+    return ENGRAM_OK;
+}
+
+/* The file ends here: its last record says so, and goes out with what is gathered. */
+static engram_status write_mark(eg_journal *journal, engram_error *cause)
+{
+    uint8_t *at;
+    EG_TRY(gather_place(journal, EG_RECORD_MARK_SIZE, &at, cause));
+    eg_record_seal_mark(at, journal->sequence, journal->salt, atomic_load(&journal->durable));
+    return flush(journal, cause);
+}
+
+static engram_status start_next_file(eg_journal *journal, uint64_t size, engram_error *cause)
+{
+    eg_file *file = NULL;
+    uint64_t capacity, number = journal->number + 1;
+    EG_TRY(settle_previous(journal, cause));
+    EG_TRY(eg_journal_get_file(journal, number, size, &file, &capacity, cause));
+    engram_status status = write_mark(journal, cause);
+    if (status == ENGRAM_OK)
+        return eg_journal_use_file(journal, number, file, capacity, cause);
+    journal->io->close(journal->io, &file);
+    return status;
+}
 
 static engram_status check_operations(eg_view operations, engram_error *error)
 {
@@ -357,40 +188,41 @@ static size_t split(eg_view operations)
     return size;
 }
 
-static engram_status make_room(eg_journal *journal, uint64_t size)
+static engram_status make_room(eg_journal *journal, uint64_t size, engram_error *cause)
 {
-    if (size < journal->capacity - journal->offset)
+    uint64_t end = journal->offset + journal->gathered, need = size + EG_RECORD_MARK_SIZE;
+    if (need < journal->capacity - end)
         return ENGRAM_OK;
-    return journal->offset == 0 ? reserve(journal, size) : start_next_file(journal, size);
+    if (end > 0)
+        return start_next_file(journal, size, cause);
+    return eg_journal_reserve(journal, journal->file, size, &journal->capacity, cause);
 }
 
-static engram_status write_record(eg_journal *journal, const eg_record *about)
+static engram_status gather_record(eg_journal *journal, const eg_record *about, engram_error *cause)
 {
     size_t size = EG_RECORD_FRONT_SIZE + about->operations.size;
+    uint8_t *at;
     assert(size <= EG_RECORD_SIZE_MAX);
-    EG_TRY(make_room(journal, size));
+    EG_TRY(make_room(journal, size, cause));
+    EG_TRY(gather_place(journal, size, &at, cause));
     eg_record record = *about;
     record.sequence = journal->sequence;
     if (about->operations.size > 0)
-        memcpy(journal->buffer + EG_RECORD_FRONT_SIZE, about->operations.data,
-               about->operations.size);
-    eg_record_seal(journal->buffer, &record, journal->salt, journal->durable);
-    EG_TRY(journal->io->write(journal->io, journal->file, journal->offset, journal->buffer, size,
-                              &journal->failure));
-    journal->offset += size;
-    journal->size_since_rotate += size;
+        memcpy(at + EG_RECORD_FRONT_SIZE, about->operations.data, about->operations.size);
+    eg_record_seal(at, &record, journal->salt, atomic_load(&journal->durable));
+    atomic_fetch_add(&journal->size_since_rotate, size);
     journal->sequence++;
     return ENGRAM_OK;
 }
 
-static engram_status write_transaction(eg_journal *journal, eg_record about)
+static engram_status gather_transaction(eg_journal *journal, eg_record about, engram_error *cause)
 {
     eg_view rest = about.operations;
     for (;;) {
         size_t size = split(rest);
         about.operations = (eg_view){rest.data, size};
         about.state = size < rest.size ? EG_RECORD_PENDING : EG_RECORD_COMMITTED;
-        EG_TRY(write_record(journal, &about));
+        EG_TRY(gather_record(journal, &about, cause));
         if (about.state == EG_RECORD_COMMITTED)
             return ENGRAM_OK;
         rest = (eg_view){rest.data + size, rest.size - size};
@@ -400,98 +232,76 @@ static engram_status write_transaction(eg_journal *journal, eg_record about)
 engram_status eg_journal_append(eg_journal *journal, uint64_t transaction, uint64_t time_ns,
                                 eg_view operations, uint64_t *sequence, engram_error *error)
 {
-    EG_TRY(check_alive(journal, error));
+    engram_error cause = {0};
+    EG_TRY(eg_journal_check_alive(journal, error));
     EG_TRY(check_operations(operations, error));
     eg_record about = {.transaction = transaction, .time_ns = time_ns, .operations = operations};
-    EG_TRY(report(journal, write_transaction(journal, about), error));
+    EG_TRY(eg_journal_report(journal, gather_transaction(journal, about, &cause), &cause, error));
     *sequence = journal->sequence - 1;
     return ENGRAM_OK;
 }
 
-engram_status eg_journal_sync(eg_journal *journal, engram_error *error)
+engram_status eg_journal_flush(eg_journal *journal, engram_error *error)
 {
-    EG_TRY(check_alive(journal, error));
-    return report(journal, sync_file(journal), error);
+    engram_error cause = {0};
+    EG_TRY(eg_journal_check_alive(journal, error));
+    return eg_journal_report(journal, flush(journal, &cause), &cause, error);
 }
 
 uint64_t eg_journal_durable(const eg_journal *journal)
 {
-    return journal->durable;
+    return atomic_load(&journal->durable);
 }
 
 uint64_t eg_journal_size(const eg_journal *journal)
 {
-    return journal->size_since_rotate;
+    return atomic_load(&journal->size_since_rotate);
 }
-
-/* ---- rotating and releasing ---- */
 
 engram_status eg_journal_rotate(eg_journal *journal, eg_journal_start *start, engram_error *error)
 {
-    EG_TRY(check_alive(journal, error));
-    if (journal->offset > 0)
-        EG_TRY(report(journal, start_next_file(journal, 0), error));
-    journal->size_since_rotate = 0;
+    engram_error cause = {0};
+    EG_TRY(eg_journal_check_alive(journal, error));
+    if (journal->offset + journal->gathered > 0)
+        EG_TRY(eg_journal_report(journal, start_next_file(journal, 0, &cause), &cause, error));
+    atomic_store(&journal->size_since_rotate, 0);
     *start = (eg_journal_start){journal->number, journal->sequence};
     return ENGRAM_OK;
 }
 
-static engram_status release_file(eg_journal *journal, uint64_t number)
-{
-    char *path = eg_journal_file_path(journal->dir, number);
-    size_t i = find_spare(journal, false);
-    if (i == EG_JOURNAL_SPARES)
-        return unlink_and_free(journal, path);
-    EG_TRY(rename_and_free(journal, path, eg_journal_spare_path(journal->dir, i + 1)));
-    journal->has_spare[i] = true;
-    return ENGRAM_OK;
-}
-
-static engram_status release_below(eg_journal *journal, uint64_t file)
-{
-    eg_journal_files files = {0};
-    engram_status status =
-        eg_journal_files_list(&files, journal->io, journal->dir, &journal->failure);
-    for (size_t i = 0; status == ENGRAM_OK && i < files.count && files.numbers[i] < file; i++)
-        status = release_file(journal, files.numbers[i]);
-    eg_journal_files_fini(&files);
-    return status;
-}
-
-engram_status eg_journal_release(eg_journal *journal, uint64_t file, engram_error *error)
-{
-    EG_TRY(check_alive(journal, error));
-    uint64_t below = file < journal->number ? file : journal->number;
-    return report(journal, release_below(journal, below), error);
-}
-
 /* ---- closing ---- */
 
-static engram_status finish(eg_journal *journal)
+/* An empty file keeps a byte: one of size 0 was emptied by somebody. */
+static engram_status trim(eg_journal *journal, engram_error *cause)
 {
     eg_io *io = journal->io;
-    EG_TRY(sync_file(journal));
-    EG_TRY(io->truncate(io, journal->file, journal->offset, &journal->failure));
-    EG_TRY(io->sync(io, journal->file, &journal->failure));
-    for (size_t i = find_spare(journal, true); i < EG_JOURNAL_SPARES;
-         i = find_spare(journal, true)) {
-        EG_TRY(unlink_and_free(journal, eg_journal_spare_path(journal->dir, i + 1)));
-        journal->has_spare[i] = false;
-    }
-    return ENGRAM_OK;
+    if (journal->offset == 0)
+        EG_TRY(io->write(io, journal->file, 0, "", 1, cause));
+    uint64_t size = journal->offset > 0 ? journal->offset : 1;
+    EG_TRY(io->truncate(io, journal->file, size, cause));
+    return io->sync(io, journal->file, cause);
+}
+
+static engram_status finish(eg_journal *journal, engram_error *cause)
+{
+    EG_TRY(flush(journal, cause));
+    EG_TRY(eg_journal_sync_locked(journal, cause)); /* nobody else is inside */
+    EG_TRY(trim(journal, cause));
+    return eg_journal_remove_supplies(journal, cause);
 }
 
 engram_status eg_journal_close(eg_journal **journal, eg_journal_end *end, engram_error *error)
 {
     eg_journal *j = *journal;
+    engram_error cause = {0};
     *journal = NULL;
     if (j == NULL)
         return ENGRAM_OK;
-    engram_status status = check_alive(j, error);
+    engram_status status = eg_journal_check_alive(j, error);
     if (status == ENGRAM_OK)
-        status = report(j, finish(j), error);
+        status = eg_journal_report(j, finish(j, &cause), &cause, error);
     if (status == ENGRAM_OK && end != NULL)
         *end = (eg_journal_end){.file = j->number, .offset = j->offset, .sequence = j->sequence};
-    free_journal(j);
+    eg_journal_free(j);
     return status;
 }

@@ -30,7 +30,7 @@ static void find_places(sample *s)
     size_t offset = 0;
     for (size_t i = 0; i < s->written.count; i++) {
         const uint8_t *at = s->files[file].data + offset;
-        if (offset + 61 > s->files[file].size || memcmp(at, "EMBR", 4) != 0 ||
+        if (offset + 61 > s->files[file].size || memcmp(at, "EMBR", 4) != 0 || at[6] == 2 ||
             eg_get_u64(at + 45) != s->written.items[i].sequence)
             at = s->files[++file].data, offset = 0;
         assert_memory_equal(at, "EMBR", 4);
@@ -58,14 +58,6 @@ static void free_sample(sample *s)
     entries_free(&s->written);
     for (unsigned i = 0; i < FILES_MAX; i++)
         free(s->files[i].data);
-}
-
-static void store_sample(const sample *s, const char *dir)
-{
-    empty_dir(dir);
-    for (unsigned i = 0; i < FILES_MAX; i++)
-        if (s->files[i].data)
-            store_file(dir, wal_name(i), s->files[i].data, s->files[i].size);
 }
 
 static void commit_some(eg_journal *journal, uint64_t *random, unsigned count)
@@ -177,7 +169,7 @@ static void every_truncation_is_a_prefix(void **state)
     sample s = make_sample(*state, 4096, 12);
     entries list = {0};
     engram_error error;
-    for (size_t size = 0; size <= s.files[1].size; size++) {
+    for (size_t size = 1; size <= s.files[1].size; size++) {
         if (size > end_of(&s) + 10 && size % 64 != 0)
             continue;
         size_t keep = whole_records(&s, size);
@@ -195,7 +187,7 @@ static void every_truncation_is_a_prefix(void **state)
 static void a_torn_tail_is_cut_and_the_log_goes_on(void **state)
 {
     sample s = make_sample(*state, 4096, 6);
-    for (size_t size = 0; size <= end_of(&s); size += 1 + size % 7) {
+    for (size_t size = 1; size <= end_of(&s); size += 1 + size % 7) {
         empty_dir(*state);
         store_file(*state, wal_name(1), s.files[1].data, size);
         store_file(*state, wal_name(2), "what is left of another write", 29);
@@ -206,7 +198,7 @@ static void a_torn_tail_is_cut_and_the_log_goes_on(void **state)
         crash(journal);
         bytes first = load_file(*state, wal_name(1));
         if (keep > 0)
-            assert_int_equal(first.size, s.places[keep - 1].offset + s.places[keep - 1].size);
+            assert_int_equal(first.size, s.places[keep - 1].offset + s.places[keep - 1].size + 62);
         free(first.data);
         entries list = {0};
         read_whole_log(*state, &list);
@@ -288,19 +280,88 @@ static void zeroed_and_swapped_sectors_are_found(void **state)
     free_sample(&s);
 }
 
+/* Both readers miss file `number`, and go no further. */
+static void assert_missed(const char *dir, const sample *s, uint64_t number, const char *how)
+{
+    entries list = {0};
+    eg_journal_end end;
+    engram_error error;
+    uint64_t file, offset;
+    char text[64];
+    size_t keep = 0;
+    while (keep < s->written.count && s->places[keep].file < number)
+        keep++;
+    assert_int_equal(read_log(eg_io_posix(), dir, s->start, 0, &list, &end, &error),
+                     ENGRAM_DAMAGED);
+    snprintf(text, sizeof text, "%08" PRIu64 ".wal is %s, though", number, how);
+    if (strstr(error.message, text) == NULL)
+        fail_msg("%s", error.message);
+    assert_int_equal(list.count, keep);
+    assert_int_equal(plain_read(dir, s->start.file, s->start.sequence, 0, &list, &file, &offset),
+                     PLAIN_DAMAGED);
+    assert_int_equal(list.count, keep);
+    entries_free(&list);
+}
+
+static void lose_each_file(const char *dir, const sample *s)
+{
+    for (uint64_t number = s->start.file; s->files[number].data; number++) {
+        char path[4200];
+        snprintf(path, sizeof path, "%s/%s", dir, wal_name(number));
+        assert_int_equal(remove(path), 0);
+        assert_missed(dir, s, number, "missing");
+        store_file(dir, wal_name(number), "", 0);
+        assert_missed(dir, s, number, "empty");
+        store_file(dir, wal_name(number), s->files[number].data, s->files[number].size);
+    }
+}
+
 static void lost_files_are_found(void **state)
 {
     sample s = make_sample(*state, 300, 9);
-    for (uint64_t number = 1; s.files[number].data; number++) {
-        bytes changed[FILES_MAX];
-        memcpy(changed, s.files, sizeof changed);
-        changed[number] = (bytes){0};
-        store_sample(&s, *state);
-        char path[4200];
-        snprintf(path, sizeof path, "%s/%s", (const char *)*state, wal_name(number));
-        assert_int_equal(remove(path), 0);
-        assert_changed(*state, &s, changed, "lost file", number);
+    assert_non_null(s.files[3].data);
+    lose_each_file(*state, &s);
+    free_sample(&s);
+}
+
+/* Files that begin when a log is opened again, after crashes and clean ends. */
+static void lost_files_of_many_lives_are_found(void **state)
+{
+    sample s = {0};
+    for (unsigned i = 0; i < 6; i++) {
+        eg_journal *journal = open_log(*state, 4096);
+        commit_text(journal, i, "a life");
+        if (i % 2)
+            crash(journal);
+        else
+            close_log(journal, NULL);
     }
+    load_sample(&s, *state, (eg_journal_start){1, 1});
+    assert_non_null(s.files[6].data);
+    lose_each_file(*state, &s);
+    free_sample(&s);
+}
+
+/* A checkpoint's start, in which nothing has been written yet. */
+static void a_lost_start_is_found(void **state)
+{
+    sample s = {0};
+    eg_journal *journal = open_log(*state, 4096);
+    commit_text(journal, 1, "before the checkpoint");
+    assert_int_equal(eg_journal_rotate(journal, &s.start, NULL), ENGRAM_OK);
+    crash(journal);
+    s.files[s.start.file] = load_file(*state, wal_name(s.start.file));
+    lose_each_file(*state, &s);
+    entries list = {0};
+    eg_journal_end end;
+    engram_error error;
+    assert_int_equal(read_log(eg_io_posix(), *state, s.start, 1, &list, &end, &error), ENGRAM_OK);
+    assert_int_equal(eg_journal_open(crash_io(), *state, &end, NULL, &journal, NULL), ENGRAM_OK);
+    close_log(journal, NULL);
+    free(s.files[s.start.file].data);
+    s.files[s.start.file] = load_file(*state, wal_name(s.start.file));
+    assert_int_equal(s.files[s.start.file].size, 1);
+    lose_each_file(*state, &s);
     free_sample(&s);
 }
 
@@ -347,6 +408,7 @@ static void unsynced_records_may_be_lost_in_any_order(void **state)
         assert_int_equal(eg_journal_append(journal, i, i, view, &sequence, NULL), ENGRAM_OK);
         free(operations.data);
     }
+    assert_int_equal(eg_journal_flush(journal, NULL), ENGRAM_OK);
     crash(journal);
     load_sample(&s, *state, (eg_journal_start){1, 1});
     for (unsigned lost = 1; lost < 1 << 6; lost++) {
@@ -532,6 +594,8 @@ int main(void)
         TEST(every_flip_in_many_files_is_found),
         TEST(zeroed_and_swapped_sectors_are_found),
         TEST(lost_files_are_found),
+        TEST(lost_files_of_many_lives_are_found),
+        TEST(a_lost_start_is_found),
         TEST(stale_sectors_are_found),
         TEST(unsynced_records_may_be_lost_in_any_order),
         TEST(a_nested_journal_proves_nothing),

@@ -220,8 +220,11 @@ engram_status read_log(eg_io *io, const char *dir, eg_journal_start start, uint6
 
 eg_journal_end read_whole_log(const char *dir, entries *list)
 {
-    eg_journal_end end;
+    eg_journal_end end = {0, 0, 1, 0};
     engram_error error;
+    list->count = 0;
+    if (!has_file(dir, wal_name(1)))
+        return end;
     engram_status status =
         read_log(eg_io_posix(), dir, (eg_journal_start){1, 1}, 0, list, &end, &error);
     if (status != ENGRAM_OK)
@@ -267,7 +270,7 @@ uint64_t commit(eg_journal *journal, uint64_t transaction, bytes operations)
     eg_view view = {operations.data, operations.size};
     engram_error error = {0};
     if (eg_journal_append(journal, transaction, 1000 + transaction, view, &sequence, &error) ||
-        eg_journal_sync(journal, &error))
+        eg_journal_flush(journal, &error) || eg_journal_sync(journal, &error))
         fail_msg("%s", error.message);
     assert_int_equal(eg_journal_durable(journal), sequence);
     return sequence;

@@ -64,12 +64,13 @@ bool entries_equal(const entry *a, const entry *b, size_t count);
 /* Reads into list (emptied first). */
 engram_status read_log(eg_io *io, const char *dir, eg_journal_start start, uint64_t durable,
                        entries *list, eg_journal_end *end, engram_error *error);
-/* The same on the real disk, from the very first record; must succeed. */
+/* The same on the real disk, from the very first record; must succeed. Without a first file the log is
+ * new. */
 eg_journal_end read_whole_log(const char *dir, entries *list);
 
 /* Opens for writing where read_whole_log ended. */
 eg_journal *open_log(const char *dir, uint64_t file_size);
-/* Appends operations of the caller and syncs; the sequence of the committed record. */
+/* Appends operations of the caller, flushes and syncs; the sequence of the committed record. */
 uint64_t commit(eg_journal *journal, uint64_t transaction, bytes operations);
 /* An operation of tag 8 that holds text; free() data. */
 bytes text_operation(const char *text);

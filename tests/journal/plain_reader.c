@@ -64,6 +64,7 @@ typedef struct plain_log {
     uint64_t file, offset, sequence;
     uint64_t salt;
     bool salted;
+    size_t mark; /* of the mark behind offset, or 0 */
 } plain_log;
 
 static bool plain_visit_file(plain_log *log, uint64_t number, entries *list, bool *newer)
@@ -80,6 +81,11 @@ static bool plain_visit_file(plain_log *log, uint64_t number, entries *list, boo
         if (!plain_framed(file, at, &r) || r.sequence != log->sequence ||
             (at > 0 && r.salt != salt))
             break;
+        if (at > 0 && r.flags == 2 && r.transaction == 0 && r.length == 30 &&
+            file.data[at + 61] == 6) {
+            log->mark = 62;
+            break;
+        }
         entries_add(list, (entry){r.flags, r.transaction, r.time_ns, r.sequence, r.length - 29,
                                   hash_bytes(0, file.data + at + 61, r.length - 29)});
         salt = r.salt;
@@ -89,6 +95,7 @@ static bool plain_visit_file(plain_log *log, uint64_t number, entries *list, boo
         log->salt = salt;
         log->salted = true;
         log->sequence++;
+        log->mark = 0;
     }
     return at > 0;
 }
@@ -115,11 +122,13 @@ static bool plain_proves(const plain_log *log, bytes file, size_t start, bool sa
     return false;
 }
 
-static plain_verdict plain_judge(const plain_log *log, uint64_t durable)
+static plain_verdict plain_judge(const plain_log *log, uint64_t start, uint64_t durable)
 {
-    if (log->sequence <= durable)
+    if (log->sequence <= durable || log->files[start].size == 0)
         return PLAIN_DAMAGED;
-    if (plain_proves(log, log->files[log->file], log->offset, log->salted, log->salt))
+    if (log->mark > 0 && log->files[log->file + 1].size == 0)
+        return PLAIN_DAMAGED;
+    if (plain_proves(log, log->files[log->file], log->offset + log->mark, log->salted, log->salt))
         return PLAIN_DAMAGED;
     for (uint64_t number = log->file + 1; number < FILES; number++)
         if (plain_proves(log, log->files[number], 0, false, 0))
@@ -139,7 +148,7 @@ plain_verdict plain_read(const char *dir, uint64_t file, uint64_t sequence, uint
     for (uint64_t number = file + 1;
          !newer && number < FILES && plain_visit_file(&log, number, list, &newer); number++)
         ;
-    plain_verdict verdict = newer ? PLAIN_NEWER : plain_judge(&log, durable);
+    plain_verdict verdict = newer ? PLAIN_NEWER : plain_judge(&log, file, durable);
     *end_file = log.file;
     *end_offset = log.offset;
     for (uint64_t number = 0; number < FILES; number++)

@@ -109,26 +109,98 @@ static eg_journal *open_traced(eg_io *io, const char *dir)
     return journal;
 }
 
+static void append_small(eg_journal *journal, uint64_t transaction)
+{
+    uint64_t sequence;
+    assert_int_equal(eg_journal_append(journal, transaction, 1, (eg_view){0}, &sequence, NULL),
+                     ENGRAM_OK);
+}
+
+static uint64_t rotate(eg_journal *journal)
+{
+    eg_journal_start start;
+    assert_int_equal(eg_journal_rotate(journal, &start, NULL), ENGRAM_OK);
+    return start.file;
+}
+
 static void files_are_changed_in_order(void **state)
 {
     eg_io io = make_tracing_io();
-    eg_journal_start start;
-    uint64_t sequence;
     eg_journal *journal = open_traced(&io, *state);
-    assert_traced("asd");
+    assert_traced("wtasd");
     commit_text(journal, 1, "x");
     assert_traced("ws");
-    assert_int_equal(eg_journal_rotate(journal, &start, NULL), ENGRAM_OK);
-    assert_traced("asd");
-    assert_int_equal(eg_journal_append(journal, 2, 2, (eg_view){0}, &sequence, NULL), ENGRAM_OK);
-    assert_int_equal(eg_journal_release(journal, start.file, NULL), ENGRAM_OK);
-    assert_traced("wr");
-    assert_int_equal(eg_journal_rotate(journal, &start, NULL), ENGRAM_OK);
-    assert_traced("srasd");
-    assert_int_equal(eg_journal_release(journal, start.file, NULL), ENGRAM_OK);
-    assert_int_equal(eg_journal_append(journal, 3, 3, (eg_view){0}, &sequence, NULL), ENGRAM_OK);
+    uint64_t file = rotate(journal);
+    assert_traced("asdw");
+    append_small(journal, 2);
+    assert_int_equal(eg_journal_release(journal, file, NULL), ENGRAM_OK);
+    assert_traced("sr");
+    file = rotate(journal);
+    assert_traced("rasdw");
+    assert_int_equal(eg_journal_release(journal, file, NULL), ENGRAM_OK);
+    append_small(journal, 3);
     close_log(journal, NULL);
-    assert_traced("rwstsu");
+    assert_traced("srwstsu");
+}
+
+/* What is gathered goes out in one write, and behind what is durable. */
+static void a_file_is_written_when_the_one_before_is_durable(void **state)
+{
+    eg_io io = make_tracing_io();
+    eg_journal *journal = open_traced(&io, *state);
+    assert_traced("wtasd");
+    append_small(journal, 1);
+    append_small(journal, 2);
+    assert_traced("");
+    assert_int_equal(eg_journal_flush(journal, NULL), ENGRAM_OK);
+    assert_int_equal(eg_journal_flush(journal, NULL), ENGRAM_OK);
+    assert_traced("w");
+    rotate(journal);
+    append_small(journal, 3);
+    assert_traced("asdw");
+    assert_int_equal(eg_journal_flush(journal, NULL), ENGRAM_OK);
+    assert_traced("sw");
+    assert_int_equal(eg_journal_durable(journal), 2);
+    rotate(journal);
+    assert_traced("asdw");
+    assert_int_equal(eg_journal_sync(journal, NULL), ENGRAM_OK);
+    assert_traced("s");
+    assert_int_equal(eg_journal_durable(journal), 3);
+    append_small(journal, 4);
+    assert_int_equal(eg_journal_flush(journal, NULL), ENGRAM_OK);
+    assert_traced("w");
+    close_log(journal, NULL);
+}
+
+static void a_prepared_file_costs_a_write(void **state)
+{
+    eg_io io = make_tracing_io();
+    eg_journal *journal = open_traced(&io, *state);
+    assert_traced("wtasd");
+    commit_text(journal, 1, "x");
+    assert_traced("ws");
+    assert_int_equal(eg_journal_prepare(journal, NULL), ENGRAM_OK);
+    assert_traced("aswsrd");
+    assert_true(has_file(*state, wal_name(2)));
+    assert_int_equal(eg_journal_prepare(journal, NULL), ENGRAM_OK);
+    assert_traced("");
+    uint64_t file = rotate(journal);
+    assert_int_equal(file, 2);
+    assert_traced("w");
+    assert_int_equal(eg_journal_release(journal, file, NULL), ENGRAM_OK);
+    assert_traced("sr");
+    assert_int_equal(eg_journal_prepare(journal, NULL), ENGRAM_OK);
+    assert_traced("aswsrd"); /* the first file's blocks were not written */
+    commit_text(journal, 2, "y");
+    file = rotate(journal);
+    assert_int_equal(eg_journal_release(journal, file, NULL), ENGRAM_OK);
+    assert_traced("wswsr");
+    assert_int_equal(eg_journal_prepare(journal, NULL), ENGRAM_OK);
+    assert_traced("asrd"); /* the second one's were */
+    assert_int_equal(eg_journal_release(journal, file, NULL), ENGRAM_OK);
+    close_log(journal, NULL);
+    assert_traced("wtsu");
+    assert_false(has_file(*state, wal_name(4)));
 }
 
 static void a_torn_log_is_mended_in_order(void **state)
@@ -141,11 +213,28 @@ static void a_torn_log_is_mended_in_order(void **state)
     store_file(*state, wal_name(4), "y", 1);
     store_file(*state, "spare-1.wal", "y", 1);
     journal = open_traced(&io, *state);
-    assert_traced("wstsuuudasd");
+    assert_traced("wstsuuudwtasdws");
+    commit_text(journal, 2, "y");
+    assert_traced("ws");
     close_log(journal, NULL);
     assert_traced("ts");
     journal = open_traced(&io, *state);
-    assert_traced("sudasd"); /* the empty file goes */
+    assert_traced("swtasdws");
+    close_log(journal, NULL);
+    assert_traced("wts");
+    journal = open_traced(&io, *state);
+    assert_traced("wstsudwtasdws"); /* the empty file goes, and the mark before it */
+    close_log(journal, NULL);
+}
+
+/* Replay may start there: it must not be missing for a moment. */
+static void an_empty_file_goes_on_being_used(void **state)
+{
+    eg_io io = make_tracing_io();
+    eg_journal *journal = open_log(*state, 4096);
+    close_log(journal, NULL);
+    journal = open_traced(&io, *state);
+    assert_traced("wtasd");
     close_log(journal, NULL);
 }
 
@@ -166,31 +255,46 @@ static uint64_t writes_of_opening(const char *dir)
     return writes;
 }
 
-/* The pages of a failed sync may be in memory only, and clean: they must be written again. */
+/* The pages of a failed sync may be in memory only, and clean: they must be written again. Two more
+ * writes are those of the new file and of the mark that leads to it. */
 static void what_a_crash_left_is_written_again(void **state)
 {
     eg_journal *journal = open_log(*state, 4096);
     commit_text(journal, 1, "perhaps in memory only");
     crash(journal);
-    assert_int_equal(writes_of_opening(*state), 1);
-    assert_int_equal(writes_of_opening(*state), 0);
+    assert_int_equal(writes_of_opening(*state), 3);
+    journal = open_log(*state, 4096);
+    commit_text(journal, 2, "durable");
+    close_log(journal, NULL);
+    assert_int_equal(writes_of_opening(*state), 2);
     entries list = {0};
     read_whole_log(*state, &list);
-    assert_int_equal(list.count, 1);
+    assert_int_equal(list.count, 2);
     entries_free(&list);
 }
 
-/* Only the last file may hold what is not durable. */
+static uint8_t first_byte(const char *dir, uint64_t number)
+{
+    bytes file = load_file(dir, wal_name(number));
+    assert_true(file.size > 0);
+    uint8_t byte = file.data[0];
+    free(file.data);
+    return byte;
+}
+
+/* Only the last file with records may hold what is not durable. */
 static void a_full_file_is_durable_before_the_next(void **state)
 {
     eg_journal *journal = open_log(*state, 300);
-    uint64_t sequence;
-    for (unsigned i = 0; !has_file(*state, wal_name(2)); i++)
-        assert_int_equal(eg_journal_append(journal, i, i, (eg_view){0}, &sequence, NULL), 0);
-    assert_int_equal(eg_journal_durable(journal), sequence - 1);
-    bytes first = load_file(*state, wal_name(1));
-    assert_int_equal(first.data[first.size - 1], 0);
-    free(first.data);
+    uint64_t i = 0;
+    while (!has_file(*state, wal_name(2)))
+        append_small(journal, ++i);
+    assert_int_equal(i, 4);
+    assert_int_equal(eg_journal_durable(journal), 0);
+    assert_int_equal(first_byte(*state, 2), 0);
+    assert_int_equal(eg_journal_flush(journal, NULL), ENGRAM_OK);
+    assert_int_equal(eg_journal_durable(journal), 3);
+    assert_int_equal(first_byte(*state, 2), 'E');
     crash(journal);
 }
 
@@ -201,7 +305,10 @@ int main(void)
     const struct CMUnitTest tests[] = {
         TEST(one_commit_costs_one_sync),
         TEST(files_are_changed_in_order),
+        TEST(a_file_is_written_when_the_one_before_is_durable),
+        TEST(a_prepared_file_costs_a_write),
         TEST(a_torn_log_is_mended_in_order),
+        TEST(an_empty_file_goes_on_being_used),
         TEST(what_a_crash_left_is_written_again),
         TEST(a_full_file_is_durable_before_the_next),
     };
