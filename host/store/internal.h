@@ -50,6 +50,13 @@ typedef struct eg_sealer {
     eg_segment *spare; /* empty, its file is ready */
 } eg_sealer;
 
+/* Only of a store that tolerates it. */
+typedef struct eg_damage {
+    bool is_lost; /* the segment could not be opened; else it is there, but could not be recovered */
+    eg_segment_state state; /* of a lost one */
+    char *reason;
+} eg_damage;
+
 struct eg_scratch;
 
 struct eg_store {
@@ -58,6 +65,10 @@ struct eg_store {
     eg_store_options options;
 
     _Atomic(eg_segment_list *) list;
+    eg_damage *damages; /* by rising segment id; as they were found by open */
+    size_t damage_count, damage_capacity;
+    uint64_t opened_id; /* the highest that may have been given out before */
+
     atomic_uint_least64_t next_id;
     atomic_uint_least64_t last_id;   /* of what was appended */
     atomic_uint_least64_t synced_id; /* only rises */
@@ -136,6 +147,19 @@ engram_status eg_store_recover_segment(eg_store *store, eg_segment *old, eg_segm
                                        engram_error *error);
 /* Cuts a tail that a crash left behind a sealed file. */
 engram_status eg_store_trim_segment(eg_store *store, eg_segment *segment, engram_error *error);
+
+/* ---- damage.c ---- */
+
+/* Whether a segment that fails so is passed over. */
+bool eg_store_tolerates(const eg_store *store, engram_status status);
+/* lost: the state of a segment that is not there; NULL: it is in the list. */
+engram_status eg_store_note_damage(eg_store *store, const eg_segment_state *lost,
+                                   const engram_error *reason, engram_error *error);
+void eg_store_free_damages(eg_store *store);
+/* How many chunks the lost segments with higher numbers had. */
+uint64_t eg_store_lost_behind(const eg_store *store, uint64_t segment_id);
+/* ENGRAM_DAMAGED for an id that a lost segment may have held. */
+engram_status eg_store_check_lost(eg_store *store, uint64_t id, engram_error *error);
 
 /* ---- read.c ---- */
 

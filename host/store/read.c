@@ -122,6 +122,8 @@ static engram_status make_room(eg_buffer *buffer, size_t size, uint8_t **bytes, 
 engram_status eg_store_locate(eg_store *store, uint64_t id, eg_segment **segment, uint32_t *index,
                               engram_error *error)
 {
+    if (store->damage_count > 0)
+        EG_TRY(eg_store_check_lost(store, id, error));
     *segment = eg_store_segment_of(store, id);
     if (*segment == NULL)
         return eg_fail(error, ENGRAM_NOT_FOUND, "there is no chunk %" PRIu64, id);
@@ -140,10 +142,9 @@ static engram_status locate_link(eg_store *store, uint64_t id, chain_link *link,
 static engram_status fail_link(const chain_link *link, engram_status status, const char *what,
                                engram_error *error)
 {
-    return eg_fail(error, status, "%s at %" PRIu64 ": chunk %" PRIu64 ": %s",
-                   eg_segment_name(link->segment),
-                   link->segment->payload_start + link->record->payload_offset, link->record->id,
-                   what);
+    return eg_fail(
+        error, status, "%s at %" PRIu64 ": chunk %" PRIu64 ": %s", eg_segment_name(link->segment),
+        link->segment->payload_start + link->record->payload_offset, link->record->id, what);
 }
 
 /* The chunk, its base, that one's base, and so on. Depths fall, so that it ends. */

@@ -31,9 +31,12 @@ static engram_status get_states(eg_store *store, bool synced, eg_segment_state *
     eg_segments segments = eg_store_segments(store);
     size_t n = 0;
     *count = 0;
-    *states = eg_alloc(segments.count * sizeof **states);
+    *states = eg_alloc((segments.count + store->damage_count) * sizeof **states);
     if (*states == NULL)
         return eg_fail(error, ENGRAM_NO_MEMORY, "no memory for the states of segments");
+    for (size_t i = 0; i < store->damage_count; i++)
+        if (store->damages[i].is_lost)
+            (*states)[n++] = store->damages[i].state;
     for (size_t i = segments.count; i-- > 0;) { /* see eg_store_take_synced */
         const eg_segment *segment = segments.at[i];
         uint32_t chunks = synced ? atomic_load(&segment->synced)

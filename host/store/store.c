@@ -44,8 +44,13 @@ static engram_status open_segment(eg_store *store, const eg_segment_state *state
                                   engram_error *error)
 {
     eg_segment *segment;
+    engram_error reason = {0};
     EG_TRY(eg_store_list_reserve(store, error));
-    EG_TRY(eg_segment_open(store->io, store->dir, state, &segment, error));
+    engram_status status = eg_segment_open(store->io, store->dir, state, &segment, &reason);
+    if (eg_store_tolerates(store, status))
+        return eg_store_note_damage(store, state, &reason, error);
+    if (status != ENGRAM_OK)
+        return eg_fail(error, status, "%s", reason.message);
     eg_store_list_add(store, segment);
     return ENGRAM_OK;
 }
@@ -64,21 +69,30 @@ static engram_status open_segments(eg_store *store, const eg_segment_state *stat
     return ENGRAM_OK;
 }
 
+/* What is damaged may stay as it is: its good chunks can be read. */
+static engram_status recover_segment(eg_store *store, eg_segment **segment, engram_error *error)
+{
+    eg_segment *fresh;
+    engram_error reason = {0};
+    if (eg_segment_is_exact(*segment))
+        return eg_store_trim_segment(store, *segment, error);
+    engram_status status = eg_store_recover_segment(store, *segment, &fresh, &reason);
+    if (status == ENGRAM_DAMAGED && store->options.tolerate)
+        return eg_store_note_damage(store, NULL, &reason, error);
+    if (status != ENGRAM_OK)
+        return eg_fail(error, status, "%s", reason.message);
+    eg_segment_free(*segment);
+    *segment = fresh;
+    return ENGRAM_OK;
+}
+
 /* No reader is there yet: the list may be changed in place. */
 static engram_status recover(eg_store *store, engram_error *error)
 {
     EG_TRY(eg_store_number_segments(store, error));
     eg_segment_list *list = atomic_load(&store->list);
-    for (size_t i = 0; list != NULL && i < list->count; i++) {
-        eg_segment *fresh;
-        if (eg_segment_is_exact(list->segments[i])) {
-            EG_TRY(eg_store_trim_segment(store, list->segments[i], error));
-            continue;
-        }
-        EG_TRY(eg_store_recover_segment(store, list->segments[i], &fresh, error));
-        eg_segment_free(list->segments[i]);
-        list->segments[i] = fresh;
-    }
+    for (size_t i = 0; list != NULL && i < list->count; i++)
+        EG_TRY(recover_segment(store, &list->segments[i], error));
     store->first_own_segment = store->next_segment;
     return ENGRAM_OK;
 }
@@ -108,13 +122,16 @@ static engram_status order_segments(eg_store *store, engram_error *error)
 static engram_status number_chunks(eg_store *store, engram_error *error)
 {
     eg_segments segments = eg_store_segments(store);
-    uint64_t last = segments.count == 0 ? 0 : eg_store_last_id(segments.at[segments.count - 1]);
+    const eg_segment *end = segments.count == 0 ? NULL : segments.at[segments.count - 1];
+    uint64_t last = end == NULL ? 0 : eg_store_last_id(end);
+    uint64_t lost = last + eg_store_lost_behind(store, end == NULL ? 0 : end->id);
     uint64_t asked = store->options.next_id;
     if (asked != 0 && asked <= last && !store->options.read_only)
         return eg_fail(error, ENGRAM_INVALID,
                        "the next id is said to be %" PRIu64 ", but chunk %" PRIu64 " is in %s",
                        asked, last, store->dir);
-    store->next_id = asked > last ? asked : last + 1;
+    store->next_id = asked > last ? asked : lost + 1;
+    store->opened_id = store->next_id - 1;
     store->last_id = last;
     store->synced_id = last;
     store->told_id = last;
@@ -177,8 +194,12 @@ static engram_status index_segments(eg_store *store, engram_error *error)
     for (size_t i = 0; i < segments.count; i++)
         expected += segments.at[i]->count;
     EG_TRY(eg_dedup_create(expected, &store->dedup, error));
-    for (size_t i = 0; i < segments.count; i++)
-        EG_TRY(index_segment(store, segments.at[i], error));
+    for (size_t i = 0; i < segments.count; i++) {
+        engram_error reason = {0};
+        engram_status status = index_segment(store, segments.at[i], &reason);
+        if (status != ENGRAM_OK && !eg_store_tolerates(store, status))
+            return eg_fail(error, status, "%s", reason.message);
+    }
     return ENGRAM_OK;
 }
 
@@ -216,6 +237,7 @@ void eg_store_close(eg_store **store)
     if (closed->active != NULL && atomic_load(&closed->active->count) == 0)
         eg_segment_free(closed->active); /* never listed */
     eg_store_list_free(closed);
+    eg_store_free_damages(closed);
     eg_store_free_scratch(closed);
     eg_dedup_free(closed->dedup);
     eg_buffer_fini(&closed->stage);
@@ -256,6 +278,9 @@ static bool is_ours(eg_store *store, uint32_t id)
     eg_segments segments = eg_store_segments(store);
     for (size_t i = 0; i < segments.count; i++)
         if (segments.at[i]->id == id)
+            return true;
+    for (size_t i = 0; i < store->damage_count; i++)
+        if (store->damages[i].is_lost && store->damages[i].state.id == id)
             return true;
     return false;
 }

@@ -55,6 +55,7 @@ typedef struct eg_segment_state {
 typedef struct eg_store_options {
     bool read_only;
     bool dedup;             /* load the fingerprint index (a writer's) */
+    bool tolerate;          /* open without the segments that cannot be opened; see eg_store_damage_count */
     uint64_t segment_size;  /* corrections' bytes at which a segment seals; 0: 64 MiB */
     uint64_t next_id;       /* the first id to give out, higher than all in states; 0: the first such */
 } eg_store_options;
@@ -111,6 +112,13 @@ engram_status eg_store_get_synced_states(eg_store *store, eg_segment_state **sta
 /* Segments with all that has been appended to them so far: on disk only after a sync. Fresh memory
  * (eg_free). */
 engram_status eg_store_get_states(eg_store *store, eg_segment_state **states, size_t *count, engram_error *error);
+/* What a store that was opened with tolerate does without: segments whose file is missing or damaged, so
+ * that it could not be opened, and such as could not be recovered. Ids that may have been in a lost segment,
+ * since no other has them, are ENGRAM_DAMAGED wherever they are asked for; its state stays among the states,
+ * and its file is left alone. Where the last segments are lost, give next_id, which cannot be told then. The
+ * reason names the file; lent until close. */
+size_t eg_store_damage_count(eg_store *store);
+const char *eg_store_get_damage(eg_store *store, size_t index);
 uint64_t eg_store_next_id(eg_store *store);
 /* No id below next_id is given out from now on. */
 void eg_store_raise_next_id(eg_store *store, uint64_t next_id);

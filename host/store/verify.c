@@ -89,8 +89,7 @@ static void check_header(verification *v, const eg_segment_header *header)
     eg_segment_header_encode(header, ours);
     eg_segment_header_encode(&again, theirs);
     if (memcmp(ours, theirs, sizeof ours) != 0)
-        report(v, 0, "%s: the header has changed since it was opened",
-               eg_segment_name(v->segment));
+        report(v, 0, "%s: the header has changed since it was opened", eg_segment_name(v->segment));
 }
 
 static bool check_crc(verification *v, const eg_segment_header *header, uint32_t tag)
@@ -256,6 +255,8 @@ engram_status eg_store_verify(eg_store *store, const eg_store_verifier *verifier
     verification v = {.store = store, .verifier = verifier};
     eg_segments segments = eg_store_segments(store);
     pthread_mutex_init(&v.lock, NULL);
+    for (size_t i = 0; i < store->damage_count; i++)
+        report(&v, 0, "%s", store->damages[i].reason);
     for (size_t i = 0; i < segments.count && v.status == ENGRAM_OK; i++)
         check_segment(&v, segments.at[i]);
     pthread_mutex_destroy(&v.lock);

@@ -2,6 +2,7 @@
  * extents that were known to be durable, and gets the rest again under the ids it had. */
 #include <dirent.h>
 #include <pthread.h>
+#include <sched.h>
 
 #include "base/memory.h"
 #include "store/internal.h"
@@ -98,7 +99,7 @@ static bool has_spare(eg_store *store)
  * their files, since the sealer was busy. */
 static void fill_while_held(rig *r)
 {
-    shadow_hold();
+    shadow_hold(SHADOW_SECTIONS);
     while (count_waiting(r->store) < 2)
         rig_append(r, 1);
     rig_append(r, 5);
@@ -127,6 +128,29 @@ static void crash_before_anything_is_sealed(void **state)
         shadow_end();
         rig_free(r);
     }
+}
+
+/* The sealed sections are synced, the header that names them is not written. */
+static void crash_in_the_middle_of_a_seal(void **state)
+{
+    known k = {.count = 0};
+    (void)state;
+    rig *r = rig_create(test_seed(0xC4A7), SEGMENT_SIZE, 500);
+    r->stride = 1;
+    shadow_start(r, SYNCS_MAX);
+    rig_open(r);
+    shadow_hold(SHADOW_SEALED_HEADER);
+    while (count_waiting(r->store) < 2)
+        rig_append(r, 1);
+    while (!shadow_is_waited_for())
+        sched_yield();
+    known_take(&k, r->store);
+    shadow_cut();
+    shadow_release();
+    eg_store_close(&r->store);
+    recover(r, &k);
+    shadow_end();
+    rig_free(r);
 }
 
 static void *read_and_release(void *context)
@@ -192,6 +216,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(power_cut_at_any_sync),
         cmocka_unit_test(crash_before_anything_is_sealed),
+        cmocka_unit_test(crash_in_the_middle_of_a_seal),
         cmocka_unit_test(append_waits_when_two_wait),
         cmocka_unit_test(the_spare_goes),
     };

@@ -15,6 +15,8 @@ static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER; /* of what follows, and
 static pthread_cond_t released = PTHREAD_COND_INITIALIZER;
 static long syncs_left;
 static bool is_held;
+static shadow_point held_at;
+static int waiting_count;
 static pthread_t holder;
 
 static void copy_range(int from, int to, off_t offset, off_t end)
@@ -49,14 +51,23 @@ static void copy_file(const char *path)
     assert_int_equal(rename(temporary, final), 0);
 }
 
+static bool has_to_wait(uint64_t offset, size_t size)
+{
+    if (!is_held || pthread_equal(pthread_self(), holder))
+        return false;
+    return held_at == SHADOW_SECTIONS ? offset >= 4096 : offset == 512 && size == 256;
+}
+
 static engram_status wait_and_write(eg_io *unused, eg_file *file, uint64_t offset,
                                     const void *bytes, size_t size, engram_error *error)
 {
     eg_io *real = rig_io();
     (void)unused;
     pthread_mutex_lock(&lock);
-    while (is_held && offset >= 4096 && !pthread_equal(pthread_self(), holder))
+    waiting_count++;
+    while (has_to_wait(offset, size))
         pthread_cond_wait(&released, &lock);
+    waiting_count--;
     pthread_mutex_unlock(&lock);
     return real->write(real, file, offset, bytes, size, error);
 }
@@ -104,12 +115,21 @@ void shadow_cut(void)
     pthread_mutex_unlock(&lock);
 }
 
-void shadow_hold(void)
+void shadow_hold(shadow_point point)
 {
     pthread_mutex_lock(&lock);
     is_held = true;
+    held_at = point;
     holder = pthread_self();
     pthread_mutex_unlock(&lock);
+}
+
+bool shadow_is_waited_for(void)
+{
+    pthread_mutex_lock(&lock);
+    bool is = waiting_count > 0;
+    pthread_mutex_unlock(&lock);
+    return is;
 }
 
 void shadow_release(void)
@@ -133,7 +153,7 @@ void known_take(known *k, eg_store *store)
             *last = taken[i];
             continue;
         }
-        assert_true(k->count < 200);
+        assert_true(k->count < 400);
         assert_true(k->count == 0 || taken[i].id > last->id);
         k->states[k->count++] = taken[i];
     }

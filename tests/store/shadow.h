@@ -12,13 +12,15 @@ void shadow_start(rig *r, long syncs);
 void shadow_end(void);
 bool shadow_is_cut(void);
 void shadow_cut(void);
-/* While held, threads other than the caller wait before they write sections. */
-void shadow_hold(void);
+/* While held, threads other than the caller wait before they write sections, or a sealed header. */
+typedef enum shadow_point { SHADOW_SECTIONS, SHADOW_SEALED_HEADER } shadow_point;
+void shadow_hold(shadow_point point);
+bool shadow_is_waited_for(void);
 void shadow_release(void);
 
 /* What a store's owner knows from the extents that it took. */
 typedef struct known {
-    eg_segment_state states[200];
+    eg_segment_state states[400];
     size_t count;
 } known;
 

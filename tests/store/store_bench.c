@@ -1,5 +1,7 @@
 /* How fast chunks are appended, read and found: store_bench [FILE]. Chunks are the first 16 KiB
- * pieces of the file (a tar of source code, say), over and over if it is short, or random words. */
+ * pieces of the file (a tar of source code, say), over and over if it is short, or random words;
+ * then small ones, of 4 KiB. */
+#include <pthread.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -158,6 +160,107 @@ static void look_up(eg_store *store)
            (int)found, READS * 10);
 }
 
+/* ---- small chunks ---- */
+
+enum { SMALL = 4096, SMALL_COUNT = 24000, DISTINCT = 256, SMALL_READS = 200000 };
+
+static uint8_t small_packed[DISTINCT][SMALL * 2], small_vectors[DISTINCT][256];
+static eg_new_chunk small_chunks[DISTINCT];
+
+static void make_small(int level)
+{
+    static uint8_t bytes[SIZE];
+    engram_error error = {0};
+    uint64_t state = 9;
+    eg_coder *coder;
+    if (input != NULL)
+        rewind(input);
+    must(eg_coder_create(level, &coder, &error), &error);
+    for (size_t i = 0; i < DISTINCT; i++) {
+        eg_new_chunk *chunk = &small_chunks[i];
+        size_t size;
+        if (i % (SIZE / SMALL) == 0)
+            next_chunk(&state, bytes);
+        const uint8_t *piece = bytes + i % (SIZE / SMALL) * SMALL;
+        *chunk = (eg_new_chunk){.fingerprint = eg_fingerprint_of(piece, SMALL),
+                                .vector = small_vectors[i],
+                                .spread = 1,
+                                .size = SMALL};
+        must(eg_coder_pack(coder, piece, SMALL, small_packed[i], &chunk->kind, &size, &error),
+             &error);
+        chunk->correction = (eg_view){small_packed[i], size};
+    }
+    eg_coder_free(coder);
+}
+
+static void append_small(eg_store *store, size_t batch)
+{
+    uint64_t ids[DISTINCT], slowest = 0, start = eg_clock_monotonic_ns();
+    engram_error error = {0};
+    for (size_t n = 0; n < SMALL_COUNT; n += batch) {
+        uint64_t before = eg_clock_monotonic_ns();
+        must(eg_store_append(store, small_chunks + n % (DISTINCT - batch), batch, ids, &error),
+             &error);
+        uint64_t took = eg_clock_monotonic_ns() - before;
+        slowest = took > slowest ? took : slowest;
+    }
+    double took = seconds(start);
+    printf("append by %3zu     %8.2f us a chunk of 4 KiB, the slowest batch %.1f ms\n", batch,
+           took * 1e6 / SMALL_COUNT, (double)slowest / 1e6);
+    start = eg_clock_monotonic_ns();
+    must(eg_store_sync(store, &error), &error);
+    printf("sync of it        %8.1f ms\n", seconds(start) * 1e3);
+}
+
+static eg_store *read_from;
+
+static void *read_small(void *context)
+{
+    uint8_t bytes[SMALL];
+    engram_error error = {0};
+    uint64_t state = (uintptr_t)context, count = eg_store_next_id(read_from) - 1;
+    size_t size;
+    for (size_t n = 0; n < SMALL_READS; n++)
+        must(eg_store_read(read_from, 1 + test_random(&state) % count, bytes, SMALL, &size, &error),
+             &error);
+    return NULL;
+}
+
+static void read_small_beside(size_t threads, const char *what)
+{
+    pthread_t readers[4];
+    uint64_t start = eg_clock_monotonic_ns();
+    for (size_t i = 0; i < threads; i++)
+        pthread_create(&readers[i], NULL, read_small, (void *)(i + 1));
+    for (size_t i = 0; i < threads; i++)
+        pthread_join(readers[i], NULL);
+    double took = seconds(start);
+    printf("read %-12s %8.0f a second by %zu threads, %.2f us each\n", what,
+           (double)(threads * SMALL_READS) / took, threads, took * 1e6 / SMALL_READS);
+}
+
+static void measure_small(int level)
+{
+    temp_dir dir;
+    engram_error error = {0};
+    eg_store_options options = {.dedup = true, .next_id = 1};
+    if (temp_dir_init(&dir) != 0)
+        exit(1);
+    must(eg_store_open(eg_io_posix(), dir.path, NULL, 0, &options, &read_from, &error), &error);
+    make_small(level);
+    printf("level %d, %zu bytes stored of the first\n", level, small_chunks[0].correction.size);
+    append_small(read_from, 1);
+    append_small(read_from, 10);
+    append_small(read_from, 100);
+    read_small_beside(1, "active");
+    read_small_beside(2, "active");
+    must(eg_store_seal(read_from, &error), &error);
+    read_small_beside(1, "sealed");
+    read_small_beside(2, "sealed");
+    eg_store_close(&read_from);
+    temp_dir_fini(&dir);
+}
+
 int main(int argc, char **argv)
 {
     temp_dir dir;
@@ -186,5 +289,7 @@ int main(int argc, char **argv)
     eg_store_close(&store);
     eg_free(states);
     temp_dir_fini(&dir);
+    measure_small(1);
+    measure_small(3);
     return 0;
 }

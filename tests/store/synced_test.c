@@ -61,7 +61,7 @@ static void extents_follow_syncs(void **state)
         assert_true(known_chunks(&k) >= durable);
         durable = known_chunks(&k);
         shadow_check(r, &k);
-        assert_true(durable == 0 || eg_store_synced_id(r->store) == rig_id(r, durable - 1));
+        assert_true(durable == 0 || eg_store_synced_id(r->store) >= rig_id(r, durable - 1));
     }
     assert_ok(eg_store_seal(r->store, error));
     known_take(&k, r->store);
@@ -157,6 +157,41 @@ static void extents_hold_at_any_moment(void **state)
     model->store = NULL;
     rig_free(model);
     end_with_shadow(r);
+}
+
+/* A later segment's chunks are told only with all of those before. */
+static void *take_and_compare(void *context)
+{
+    rig *r = context;
+    known *k = calloc(1, sizeof *k);
+    assert_non_null(k);
+    while (!atomic_load(&done)) {
+        eg_segment_state *all;
+        size_t count;
+        known_take(k, r->store);
+        assert_int_equal(eg_store_get_states(r->store, &all, &count, NULL), ENGRAM_OK);
+        for (size_t i = 0; i + 1 < k->count; i++)
+            assert_int_equal(k->states[i].chunk_count, all[i].chunk_count);
+        eg_free(all);
+    }
+    free(k);
+    return NULL;
+}
+
+static void no_extent_stands_beyond_a_gap(void **state)
+{
+    pthread_t threads[2];
+    (void)state;
+    rig *r = rig_create(test_seed(0x5E), 600, 40);
+    rig_open(r);
+    atomic_store(&done, false);
+    pthread_create(&threads[0], NULL, take_and_compare, r);
+    pthread_create(&threads[1], NULL, sync_beside, r);
+    rig_append(r, 6000);
+    atomic_store(&done, true);
+    pthread_join(threads[0], NULL);
+    pthread_join(threads[1], NULL);
+    rig_free(r);
 }
 
 /* ---- given ids ---- */
@@ -275,6 +310,7 @@ int main(void)
         cmocka_unit_test(extents_follow_syncs),
         cmocka_unit_test(nothing_new_is_nothing),
         cmocka_unit_test(extents_hold_at_any_moment),
+        cmocka_unit_test(no_extent_stands_beyond_a_gap),
         cmocka_unit_test(given_ids_leave_gaps),
         cmocka_unit_test(next_id_rises),
         cmocka_unit_test(a_reader_appends_in_memory),
