@@ -2,22 +2,27 @@
 #include "tree/cache.h"
 
 #include <pthread.h>
+#include <string.h>
 
 #include "base/memory.h"
 
 enum { SHARDS_MAX = 16, SHARD_SIZE_MIN = 1 << 20, NODE_SIZE_USUAL = 8 << 10 };
 
+typedef _Atomic(eg_node *) eg_chain;
+
 typedef struct eg_shard {
-    pthread_mutex_t lock;
-    eg_node **buckets; /* chains */
+    eg_chain *buckets;
     size_t mask;
+    pthread_mutex_t lock; /* for changes; of the rest */
     eg_node *newest, *oldest;
+    eg_node *retired, *retired_last; /* evicted, perhaps still visited; by age */
     uint64_t size, size_max;
 } eg_shard;
 
 struct eg_cache {
     size_t shard_count; /* a power of two */
     eg_shard shards[SHARDS_MAX];
+    eg_visits visits;
 };
 
 static uint64_t mix(uint64_t address)
@@ -40,9 +45,11 @@ static bool shard_init(eg_shard *shard, uint64_t size)
 
 eg_cache *eg_cache_create(uint64_t size)
 {
-    eg_cache *cache = eg_alloc_zero(1, sizeof *cache);
+    eg_cache *cache = eg_alloc_aligned(EG_CACHE_LINE, sizeof *cache);
     if (!cache)
         return NULL;
+    memset(cache, 0, sizeof *cache);
+    eg_visits_init(&cache->visits);
     size_t count = 1;
     while (count < SHARDS_MAX && size / (2 * count) >= SHARD_SIZE_MIN)
         count *= 2;
@@ -55,13 +62,20 @@ eg_cache *eg_cache_create(uint64_t size)
     return cache;
 }
 
+/* Through `older`. */
+static void release_list(eg_node *node)
+{
+    while (node) {
+        eg_node *next = node->older;
+        eg_node_release(node);
+        node = next;
+    }
+}
+
 static void shard_fini(eg_shard *shard)
 {
-    while (shard->newest) {
-        eg_node *node = shard->newest;
-        shard->newest = node->older;
-        eg_node_release(node);
-    }
+    release_list(shard->newest);
+    release_list(shard->retired);
     pthread_mutex_destroy(&shard->lock);
     eg_free(shard->buckets);
 }
@@ -85,29 +99,39 @@ static eg_shard *shard_of(eg_cache *cache, uint64_t address)
     return &cache->shards[mix(address) & (cache->shard_count - 1)];
 }
 
-static eg_node **bucket_of(eg_shard *shard, uint64_t address)
+static eg_chain *bucket_of(eg_shard *shard, uint64_t address)
 {
     return &shard->buckets[mix(address) >> 4 & shard->mask];
 }
 
 static eg_node *find(eg_shard *shard, uint64_t address)
 {
-    eg_node *node = *bucket_of(shard, address);
+    eg_node *node = atomic_load(bucket_of(shard, address));
     while (node && address_of(node) != address)
-        node = node->chain;
+        node = atomic_load(&node->chain);
+    return node;
+}
+
+eg_visitor *eg_cache_visit(eg_cache *cache)
+{
+    return eg_visit_begin(&cache->visits);
+}
+
+eg_node *eg_cache_find(eg_cache *cache, uint64_t address)
+{
+    eg_node *node = find(shard_of(cache, address), address);
+    if (node && !atomic_load_explicit(&node->recent, memory_order_relaxed))
+        atomic_store_explicit(&node->recent, true, memory_order_relaxed);
     return node;
 }
 
 eg_node *eg_cache_get(eg_cache *cache, uint64_t address)
 {
-    eg_shard *shard = shard_of(cache, address);
-    pthread_mutex_lock(&shard->lock);
-    eg_node *node = find(shard, address);
-    if (node) {
-        node->recent = true;
+    eg_visitor *visit = eg_cache_visit(cache);
+    eg_node *node = eg_cache_find(cache, address);
+    if (node)
         eg_node_retain(node);
-    }
-    pthread_mutex_unlock(&shard->lock);
+    eg_visit_end(visit);
     return node;
 }
 
@@ -132,37 +156,78 @@ static void list_remove_oldest(eg_shard *shard)
         shard->newest = NULL;
 }
 
-static void evict_one(eg_shard *shard)
+static void unlink_node(eg_shard *shard, const eg_node *node)
+{
+    eg_chain *at = bucket_of(shard, address_of(node));
+    while (atomic_load(at) != node)
+        at = &atomic_load(at)->chain;
+    atomic_store(at, atomic_load(&node->chain)); /* who stands on node still finds the rest */
+}
+
+static void retire(eg_cache *cache, eg_shard *shard, eg_node *node)
+{
+    unlink_node(shard, node);
+    node->tag = eg_visits_tag(&cache->visits);
+    node->older = NULL;
+    if (shard->retired)
+        shard->retired_last->older = node;
+    else
+        shard->retired = node;
+    shard->retired_last = node;
+    shard->size -= eg_node_memory(node);
+}
+
+static void evict_one(eg_cache *cache, eg_shard *shard)
 {
     eg_node *node = shard->oldest;
     list_remove_oldest(shard);
-    if (node->recent) {
-        node->recent = false;
-        list_add(shard, node);
+    if (!atomic_load_explicit(&node->recent, memory_order_relaxed)) {
+        retire(cache, shard, node);
         return;
     }
-    eg_node **at = bucket_of(shard, address_of(node));
-    while (*at != node)
-        at = &(*at)->chain;
-    *at = node->chain;
-    shard->size -= eg_node_memory(node);
-    eg_node_release(node);
+    atomic_store_explicit(&node->recent, false, memory_order_relaxed);
+    list_add(shard, node);
+}
+
+/* Evicts down to the bound. Returns what nobody visits any more, to be released. */
+static eg_node *shrink(eg_cache *cache, eg_shard *shard)
+{
+    while (shard->size > shard->size_max && shard->oldest)
+        evict_one(cache, shard);
+    if (!shard->retired)
+        return NULL;
+    uint64_t oldest = eg_visits_oldest(&cache->visits);
+    eg_node *first = shard->retired, *last = NULL;
+    while (shard->retired && shard->retired->tag < oldest) {
+        last = shard->retired;
+        shard->retired = last->older;
+    }
+    if (!last)
+        return NULL;
+    last->older = NULL;
+    return first;
+}
+
+static void add(eg_shard *shard, eg_node *node)
+{
+    eg_chain *bucket = bucket_of(shard, address_of(node));
+    atomic_store_explicit(&node->recent, false, memory_order_relaxed);
+    atomic_store_explicit(&node->chain, atomic_load(bucket), memory_order_relaxed);
+    atomic_store(bucket, eg_node_retain(node));
+    list_add(shard, node);
+    shard->size += eg_node_memory(node);
 }
 
 void eg_cache_put(eg_cache *cache, eg_node *node)
 {
     uint64_t address = address_of(node);
     eg_shard *shard = shard_of(cache, address);
+    eg_node *gone = NULL;
     pthread_mutex_lock(&shard->lock);
     if (!find(shard, address)) {
-        eg_node **bucket = bucket_of(shard, address);
-        node->recent = false;
-        node->chain = *bucket;
-        *bucket = eg_node_retain(node);
-        list_add(shard, node);
-        shard->size += eg_node_memory(node);
-        while (shard->size > shard->size_max && shard->oldest)
-            evict_one(shard);
+        add(shard, node);
+        gone = shrink(cache, shard);
     }
     pthread_mutex_unlock(&shard->lock);
+    release_list(gone);
 }

@@ -1,22 +1,29 @@
 /* Nodes: references, clones, links. */
 #include "tree/node.h"
 
+#include <string.h>
+
 #include "base/memory.h"
 
 enum { RUN_MAX = 100 };
 
-eg_node *eg_node_create(unsigned level, size_t need)
+/* A node with room for inside bytes behind it. */
+static eg_node *allocate(unsigned level, size_t inside)
 {
-    eg_node *node = eg_alloc_zero(1, sizeof *node);
+    eg_node *node = eg_alloc(sizeof *node + inside);
     if (!node)
         return NULL;
-    if (!eg_page_init(&node->page, need, level > 0)) {
-        eg_free(node);
-        return NULL;
-    }
+    memset(node, 0, sizeof *node);
     atomic_init(&node->references, 1);
     node->level = (uint8_t)level;
+    node->inside = (uint32_t)inside;
+    eg_page_place(&node->page, (uint8_t *)(node + 1), inside, level > 0);
     return node;
+}
+
+eg_node *eg_node_create(unsigned level, size_t need)
+{
+    return allocate(level, (need + 7) & ~(size_t)7);
 }
 
 /* From here on the node is an edit's. */
@@ -29,9 +36,12 @@ static void enlist(eg_node *node, uint64_t epoch, eg_ledger *ledger)
 
 eg_node *eg_node_make(unsigned level, uint64_t epoch, eg_ledger *ledger)
 {
-    eg_node *node = eg_node_create(level, 0);
-    if (node)
-        enlist(node, epoch, ledger);
+    eg_node *node = allocate(level, 0);
+    if (!node || !eg_page_init(&node->page, 0, level > 0)) {
+        eg_free(node);
+        return NULL;
+    }
+    enlist(node, epoch, ledger);
     return node;
 }
 
@@ -63,15 +73,10 @@ static void share_children(eg_node *node, size_t first)
 
 eg_node *eg_node_clone(const eg_node *from, uint64_t epoch, eg_ledger *ledger)
 {
-    eg_node *node = eg_alloc_zero(1, sizeof *node);
+    eg_node *node = allocate(from->level, eg_page_clone_capacity(&from->page));
     if (!node)
         return NULL;
-    if (!eg_page_clone(&from->page, &node->page)) {
-        eg_free(node);
-        return NULL;
-    }
-    atomic_init(&node->references, 1);
-    node->level = from->level;
+    eg_page_copy(&from->page, &node->page);
     node->run = from->run;
     node->last = from->last;
     enlist(node, epoch, ledger);
@@ -114,7 +119,7 @@ void eg_node_release(eg_node *node)
 
 size_t eg_node_memory(const eg_node *node)
 {
-    return sizeof *node + node->page.capacity;
+    return sizeof *node + node->inside + (node->page.placed ? 0 : node->page.capacity);
 }
 
 void eg_node_recount(eg_node *node)

@@ -45,24 +45,27 @@ typedef struct eg_ledger {
     atomic_uint_fast64_t unwritten; /* of them not written */
 } eg_ledger;
 
+/* In one block with its page, unless the page has grown: what a reader touches comes first. */
 struct eg_node {
+    eg_page page;
+    _Atomic uint64_t stored_address; /* 0: not on disk yet */
+    _Atomic(eg_node *) chain;        /* the cache's: changed under the lock of its shard */
+    uint32_t stored_size;
     atomic_uint references;
     uint8_t level;
-    int8_t run;     /* > 0: so many inserts in a row, each behind the last; < 0: each before it */
-    uint32_t last;  /* index of the last insert */
-    uint64_t epoch; /* the edit that made it; 0: clean */
-    eg_ledger *ledger;               /* where its memory counts; NULL: clean */
-    uint32_t counted;                /* so much */
-    _Atomic uint64_t stored_address; /* 0: not on disk yet */
-    uint32_t stored_size;
-    eg_page page;
-    /* The cache's, under the lock of its shard. */
-    bool recent;
-    eg_node *chain, *newer, *older;
+    int8_t run; /* > 0: so many inserts in a row, each behind the last; < 0: each before it */
+    _Atomic bool recent;    /* the cache's */
+    uint32_t last;          /* index of the last insert */
+    uint64_t epoch;         /* the edit that made it; 0: clean */
+    eg_ledger *ledger;      /* where its memory counts; NULL: clean */
+    uint32_t counted;       /* so much */
+    uint32_t inside;        /* bytes behind it in its block */
+    eg_node *newer, *older; /* the cache's, under the lock of its shard, as is the next */
+    uint64_t tag;           /* of its eviction */
 };
 
-/* To a child, or to a whole tree. node: strong, and then the rest does not count; or NULL. All zero:
- * the empty tree. */
+/* To a child, or to a whole tree. node: strong, and then the rest does not count; or NULL. All
+ * zero: the empty tree. */
 typedef struct eg_link {
     uint64_t address;
     uint32_t size;

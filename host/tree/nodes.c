@@ -173,21 +173,36 @@ engram_status eg_nodes_read(eg_nodes *nodes, eg_node_ref ref, int level, eg_node
     return status;
 }
 
-static engram_status acquire_clean(eg_nodes *nodes, eg_node_ref ref, int level, eg_node **node,
-                                   engram_error *error)
+static engram_status check_found(eg_nodes *nodes, const eg_node *found, eg_link link, int level,
+                                 engram_error *error)
 {
-    eg_node *found = eg_cache_get(nodes->cache, ref.address);
-    if (!found) {
-        EG_TRY(eg_nodes_read(nodes, ref, level, node, error));
-        eg_cache_put(nodes->cache, *node);
+    if (found->stored_size == link.size && (level == EG_LEVEL_ANY || found->level == level))
         return ENGRAM_OK;
-    }
-    if (found->stored_size == ref.size && (level == EG_LEVEL_ANY || found->level == level)) {
-        *node = found;
+    return damaged(nodes, (eg_node_ref){link.address, link.size}, "referred to in two ways", error);
+}
+
+static engram_status read_clean(eg_nodes *nodes, eg_link link, int level, eg_node **node,
+                                engram_error *error)
+{
+    EG_TRY(eg_nodes_read(nodes, (eg_node_ref){link.address, link.size}, level, node, error));
+    eg_cache_put(nodes->cache, *node);
+    return ENGRAM_OK;
+}
+
+engram_status eg_nodes_visit(eg_nodes *nodes, eg_link link, int level, eg_visitor **visit,
+                             eg_loan *loan, engram_error *error)
+{
+    *loan = (eg_loan){link.node, NULL};
+    if (link.node)
         return ENGRAM_OK;
-    }
-    eg_node_release(found);
-    return damaged(nodes, ref, "referred to in two ways", error);
+    loan->node = eg_cache_find(nodes->cache, link.address);
+    if (loan->node)
+        return check_found(nodes, loan->node, link, level, error);
+    eg_visit_end(*visit);
+    engram_status status = read_clean(nodes, link, level, &loan->held, error);
+    loan->node = loan->held;
+    *visit = eg_cache_visit(nodes->cache);
+    return status;
 }
 
 engram_status eg_nodes_borrow(eg_nodes *nodes, eg_link link, int level, eg_loan *loan,
@@ -196,9 +211,16 @@ engram_status eg_nodes_borrow(eg_nodes *nodes, eg_link link, int level, eg_loan 
     *loan = (eg_loan){link.node, NULL};
     if (link.node)
         return ENGRAM_OK;
-    EG_TRY(acquire_clean(nodes, (eg_node_ref){link.address, link.size}, level, &loan->held, error));
-    loan->node = loan->held;
-    return ENGRAM_OK;
+    loan->node = loan->held = eg_cache_get(nodes->cache, link.address);
+    engram_status status = loan->held ? check_found(nodes, loan->held, link, level, error)
+                                      : read_clean(nodes, link, level, &loan->held, error);
+    if (status == ENGRAM_OK) {
+        loan->node = loan->held;
+    } else {
+        eg_node_release(loan->held);
+        *loan = (eg_loan){0};
+    }
+    return status;
 }
 
 engram_status eg_nodes_acquire(eg_nodes *nodes, eg_link link, int level, eg_node **node,

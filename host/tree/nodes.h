@@ -9,10 +9,11 @@
 #include "tree/format.h"
 #include "tree/tree.h"
 
-/* Locks: spares_lock and those of the cache's shards are leaves. write_lock is held by one flush or
- * sync at a time and guards the file's growth; readers and edits take part through the ledger,
- * whose `end` and `durable` move only after the bytes before them were written or synced, and
- * `file`, which is set before any node can refer to it.
+/* Locks: spares_lock and those of the cache's shards are leaves, held for moments; who finds its
+ * nodes in memory takes none. write_lock is held by one flush or sync at a time and guards the
+ * file's growth; readers and edits take part through the ledger, whose `end` and `durable` move
+ * only after the bytes before them were written or synced, and `file`, which is set before any node
+ * can refer to it.
  */
 struct eg_nodes {
     eg_io *io;
@@ -61,7 +62,7 @@ static inline bool eg_link_empty(eg_link link)
 }
 
 /* A node that may be looked at; held: a reference that came from the cache or the disk, to be
- * released, or NULL when the node is lent by its parent. */
+ * released, or NULL when the node is lent by its parent or a visit. */
 typedef struct eg_loan {
     eg_node *node;
     eg_node *held;
@@ -70,7 +71,11 @@ typedef struct eg_loan {
 /* Reads ref from disk, past the cache. */
 engram_status eg_nodes_read(eg_nodes *nodes, eg_node_ref ref, int level, eg_node **node,
                             engram_error *error);
-/* The node a link leads to; level: the expected one, or EG_LEVEL_ANY. */
+/* The node a link leads to; level: the expected one, or EG_LEVEL_ANY. In a visit: what is in the
+ * cache is lent by the visit. Reading from disk interrupts the visit, and so ends what it lent. */
+engram_status eg_nodes_visit(eg_nodes *nodes, eg_link link, int level, eg_visitor **visit,
+                             eg_loan *loan, engram_error *error);
+/* Outside of visits. */
 engram_status eg_nodes_borrow(eg_nodes *nodes, eg_link link, int level, eg_loan *loan,
                               engram_error *error);
 /* The same with one reference for the caller. */

@@ -57,9 +57,16 @@ bool eg_page_init(eg_page *page, size_t need, unsigned first)
     return page->bytes != NULL;
 }
 
+void eg_page_place(eg_page *page, uint8_t *bytes, size_t capacity, unsigned first)
+{
+    *page = (eg_page){.bytes = bytes, .capacity = (uint32_t)capacity, .placed = true};
+    page->first = (uint8_t)first;
+}
+
 void eg_page_fini(eg_page *page)
 {
-    eg_free(page->bytes);
+    if (!page->placed)
+        eg_free(page->bytes);
     page->bytes = NULL;
 }
 
@@ -94,15 +101,13 @@ static void push_cell(eg_page *page, const eg_page *from, size_t index)
     eg_page_slots(page)[page->count++] = (eg_slot){0, page->heap};
 }
 
-static bool copy(const eg_page *from, size_t need, eg_page *to)
+void eg_page_copy(const eg_page *from, eg_page *to)
 {
-    if (!eg_page_init(to, need, from->first))
-        return false;
     if (from->heap > from->live) {
         for (size_t i = 0; i < from->count; i++)
             push_cell(to, from, i);
         eg_page_tune(to);
-        return true;
+        return;
     }
     memcpy(to->bytes, from->bytes, (size_t)from->count * EG_SLOT_SIZE);
     memcpy(to->bytes + to->capacity - from->heap, from->bytes + from->capacity - from->heap,
@@ -111,13 +116,12 @@ static bool copy(const eg_page *from, size_t need, eg_page *to)
     to->live = from->live;
     to->count = from->count;
     to->skip = from->skip;
-    return true;
 }
 
-bool eg_page_clone(const eg_page *from, eg_page *to)
+size_t eg_page_clone_capacity(const eg_page *page)
 {
-    size_t need = eg_page_need(from);
-    return copy(from, roomy(need, need / 8), to);
+    size_t need = eg_page_need(page);
+    return capacity_for(roomy(need, need / 8));
 }
 
 static bool make_room(eg_page *page, size_t size)
@@ -126,8 +130,9 @@ static bool make_room(eg_page *page, size_t size)
         return true;
     size_t need = eg_page_need(page) + size;
     eg_page larger;
-    if (!copy(page, roomy(need, need / 2), &larger))
+    if (!eg_page_init(&larger, roomy(need, need / 2), page->first))
         return false;
+    eg_page_copy(page, &larger);
     eg_page_tune(&larger);
     eg_page_fini(page);
     *page = larger;

@@ -38,6 +38,7 @@ typedef struct eg_page {
     uint32_t count;
     uint16_t skip; /* bytes that all searched keys share; may be less than they do */
     uint8_t first; /* where searches begin: 0 or 1 */
+    bool placed;   /* bytes are part of a block that is not the page's to free */
 } eg_page;
 
 static inline eg_slot *eg_page_slots(const eg_page *page)
@@ -74,9 +75,14 @@ int eg_key_compare(eg_view a, eg_view b);
 
 /* An empty page with room for need bytes. False: no memory. */
 bool eg_page_init(eg_page *page, size_t need, unsigned first);
+/* An empty page in memory of the caller's, 8-aligned. When it grows it moves to memory of its own.
+ */
+void eg_page_place(eg_page *page, uint8_t *bytes, size_t capacity, unsigned first);
 void eg_page_fini(eg_page *page);
-/* Some room to grow is left in the copy. */
-bool eg_page_clone(const eg_page *from, eg_page *to);
+/* The capacity of a copy with some room to grow. */
+size_t eg_page_clone_capacity(const eg_page *page);
+/* Fills an empty page of at least eg_page_need(from) bytes. */
+void eg_page_copy(const eg_page *from, eg_page *to);
 
 /* The first index from `first` on whose key is >= key. */
 size_t eg_page_search(const eg_page *page, eg_view key, bool *found);

@@ -51,19 +51,36 @@ uint64_t eg_root_dirty_size(const eg_root *root)
 }
 
 /* Down to the leaf that key belongs to. */
-static engram_status find_leaf(eg_nodes *nodes, eg_link top, eg_view key, eg_loan *loan,
-                               engram_error *error)
+static engram_status find_leaf(eg_nodes *nodes, eg_link top, eg_view key, eg_visitor **visit,
+                               eg_loan *loan, engram_error *error)
 {
-    EG_TRY(eg_nodes_borrow(nodes, top, EG_LEVEL_ANY, loan, error));
+    EG_TRY(eg_nodes_visit(nodes, top, EG_LEVEL_ANY, visit, loan, error));
     while (loan->node->level > 0) {
         eg_node *parent = loan->node, *held = loan->held;
+        int level = parent->level - 1;
         eg_link link = eg_node_link(parent, eg_node_child_index(parent, key));
-        engram_status status = eg_nodes_borrow(nodes, link, parent->level - 1, loan, error);
+        engram_status status = eg_nodes_visit(nodes, link, level, visit, loan, error);
         eg_node_release(held);
         if (status != ENGRAM_OK)
             return status;
     }
     return ENGRAM_OK;
+}
+
+/* Within one visit all the way, as long as nothing has to be read from disk. */
+static engram_status get(eg_nodes *nodes, eg_link top, eg_view key, eg_visitor **visit,
+                         eg_buffer *value, engram_error *error)
+{
+    eg_loan loan;
+    EG_TRY(find_leaf(nodes, top, key, visit, &loan, error));
+    bool found;
+    size_t index = eg_page_search(&loan.node->page, key, &found);
+    if (found && value) {
+        eg_view bytes = eg_page_value(&loan.node->page, index);
+        eg_write_bytes(value, bytes.data, bytes.size);
+    }
+    eg_node_release(loan.held);
+    return found ? ENGRAM_OK : ENGRAM_NOT_FOUND;
 }
 
 engram_status eg_tree_get(eg_nodes *nodes, eg_link top, eg_view key, eg_buffer *value,
@@ -74,18 +91,12 @@ engram_status eg_tree_get(eg_nodes *nodes, eg_link top, eg_view key, eg_buffer *
         eg_buffer_clear(value);
     if (eg_link_empty(top))
         return ENGRAM_NOT_FOUND;
-    eg_loan loan;
-    EG_TRY(find_leaf(nodes, top, key, &loan, error));
-    bool found;
-    size_t index = eg_page_search(&loan.node->page, key, &found);
-    if (found && value) {
-        eg_view bytes = eg_page_value(&loan.node->page, index);
-        eg_write_bytes(value, bytes.data, bytes.size);
-    }
-    eg_node_release(loan.held);
-    if (found && value && value->failed)
+    eg_visitor *visit = eg_cache_visit(nodes->cache);
+    engram_status status = get(nodes, top, key, &visit, value, error);
+    eg_visit_end(visit);
+    if (status == ENGRAM_OK && value && value->failed)
         return eg_fail(error, ENGRAM_NO_MEMORY, "no memory for a value");
-    return found ? ENGRAM_OK : ENGRAM_NOT_FOUND;
+    return status;
 }
 
 engram_status eg_root_get(eg_root *root, eg_view key, eg_buffer *value, engram_error *error)
