@@ -327,19 +327,23 @@ static engram_status make_empty(engram_transaction *tx, eg_place *p, engram_erro
     return eg_tx_find_there(tx, p->path, true, p, error);
 }
 
-/* at UINT64_MAX: the end. */
-static engram_status change_at(engram_transaction *tx, const char *path, uint64_t at,
-                               const void *bytes, size_t size, bool cuts,
-                               const engram_expected *expected, engram_error *error)
+typedef enum placing { AT, AT_END, CUT } placing;
+
+static engram_status change_at(engram_transaction *tx, const char *path, placing how, uint64_t at,
+                               const void *bytes, size_t size, const engram_expected *expected,
+                               engram_error *error)
 {
+    bool cuts = how == CUT;
     eg_mark mark;
     eg_place place;
     EG_TRY(eg_tx_enter(tx, &mark, error));
     engram_status status = find_file(tx, path, expected, false, &place, error);
     if (status == ENGRAM_OK && !place.found && cuts)
         status = eg_fail(error, ENGRAM_NOT_FOUND, "no such path: %s", path);
-    uint64_t from = status == ENGRAM_OK && at == UINT64_MAX ? (place.found ? place.inode.size : 0) : at;
-    if (status == ENGRAM_OK && from > INT64_MAX - size)
+    uint64_t from = at;
+    if (status == ENGRAM_OK && how == AT_END)
+        from = place.found ? place.inode.size : 0;
+    if (status == ENGRAM_OK && (size > INT64_MAX || from > INT64_MAX - size))
         status = eg_fail(error, ENGRAM_INVALID, "%s: offset %" PRIu64 " is too large", path, from);
     if (status == ENGRAM_OK && !place.found)
         status = make_empty(tx, &place, error);
@@ -354,19 +358,19 @@ engram_status engram_write_at(engram_transaction *tx, const char *path, uint64_t
                               const void *bytes, size_t size, const engram_expected *expected,
                               engram_error *error)
 {
-    return change_at(tx, path, offset, bytes, size, false, expected, error);
+    return change_at(tx, path, AT, offset, bytes, size, expected, error);
 }
 
 engram_status engram_append(engram_transaction *tx, const char *path, const void *bytes,
                             size_t size, const engram_expected *expected, engram_error *error)
 {
-    return change_at(tx, path, UINT64_MAX, bytes, size, false, expected, error);
+    return change_at(tx, path, AT_END, 0, bytes, size, expected, error);
 }
 
 engram_status engram_truncate(engram_transaction *tx, const char *path, uint64_t size,
                               const engram_expected *expected, engram_error *error)
 {
-    return change_at(tx, path, size, NULL, 0, true, expected, error);
+    return change_at(tx, path, CUT, size, NULL, 0, expected, error);
 }
 
 static engram_status replace_chunk(engram_transaction *tx, eg_place *p, uint64_t offset,
