@@ -323,8 +323,7 @@ static engram_status open_store(eg_engram *e, engram_error *error)
         return no_memory(error);
     eg_store_options options = {.read_only = e->options.read_only,
                                 .dedup = !e->options.read_only,
-                                .segment_size = e->options.segment_size,
-                                .next_id = e->chunk_next};
+                                .segment_size = e->options.segment_size};
     engram_status status =
         eg_store_open(e->io, path, e->segments, e->segment_count, &options, &e->store, error);
     eg_free(path);
@@ -414,6 +413,7 @@ static engram_status recover_from(eg_engram *e, const char *journal_dir, engram_
         status = end_group(&replay, error);
     replay_fini(&replay);
     EG_TRY(status);
+    eg_store_raise_next_id(e->store, e->chunk_next);
     atomic_store(&e->bundle_version, e->assigned_version);
     e->recovery.torn_bytes = end.torn;
     return e->options.read_only ? ENGRAM_OK : start_writing(e, journal_dir, &end, error);
