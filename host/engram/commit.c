@@ -258,8 +258,10 @@ static engram_status take(void *context, eg_group_entry *entries, engram_error *
     for (eg_group_entry *entry = entries; entry != NULL; entry = entry->next) {
         eg_commit *c = (eg_commit *)entry;
         entry->status = take_one(e, e->taking, c, &entry->error);
-        if (atomic_load(&e->failed) != ENGRAM_OK)
-            return eg_engram_check_writable(e, error);
+        engram_status failed = (engram_status)atomic_load(&e->failed);
+        if (failed != ENGRAM_OK && entry->status != ENGRAM_OK)
+            return eg_fail(error, failed, "%s", entry->error.message);
+        EG_TRY(eg_engram_check_writable(e, error));
         if (entry->closes && entry->status == ENGRAM_OK)
             break;
     }
@@ -450,16 +452,18 @@ eg_durability eg_durability_of(const eg_engram *e, engram_durability durability)
                                                      : EG_DURABILITY_GROUP;
 }
 
-static engram_status checkpoint_if_due(eg_engram *e, engram_error *error)
+/* One that fails is said to the next commit: this one is done. */
+static void checkpoint_if_due(eg_engram *e)
 {
     if (!eg_checkpoint_due(e, false))
-        return ENGRAM_OK;
-    if (e->options.by_hand)
-        return eg_engram_checkpoint(e, error);
+        return;
+    if (e->options.by_hand) {
+        eg_engram_checkpoint(e, NULL);
+        return;
+    }
     eg_checkpointer_ask(e);
     if (eg_checkpoint_due(e, true))
         eg_checkpointer_wait(e);
-    return ENGRAM_OK;
 }
 
 engram_status eg_commit_run(eg_engram *e, eg_commit *c, engram_error *error)
@@ -473,7 +477,8 @@ engram_status eg_commit_run(eg_engram *e, eg_commit *c, engram_error *error)
         return eg_fail(error, status, "%s", c->entry.error.message);
     }
     atomic_fetch_add(&e->commits, 1);
-    return checkpoint_if_due(e, error);
+    checkpoint_if_due(e);
+    return ENGRAM_OK;
 }
 
 engram_status eg_engram_commit(eg_engram *engram, eg_buffer *ops, uint64_t *number,

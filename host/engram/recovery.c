@@ -414,6 +414,7 @@ static engram_status recover_from(eg_engram *e, const char *journal_dir, engram_
     eg_store_raise_next_id(e->store, e->chunk_next); /* only now: records bring chunks below it */
     replay_fini(&replay);
     EG_TRY(status);
+    eg_store_raise_next_id(e->store, e->chunk_next);
     atomic_store(&e->bundle_version, e->assigned_version);
     e->recovery.torn_bytes = end.torn;
     return e->options.read_only ? ENGRAM_OK : start_writing(e, journal_dir, &end, error);

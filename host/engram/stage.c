@@ -217,8 +217,11 @@ engram_status eg_stage_append(eg_stage *s, uint64_t version, uint64_t time_ns, e
         s->chunks[i].version = version;
         s->chunks[i].created_ns = time_ns;
     }
-    return eg_store_append(s->engram->store, s->chunks, s->count, s->ids + s->id_count - s->count,
-                           error);
+    engram_status status = eg_store_append(s->engram->store, s->chunks, s->count,
+                                           s->ids + s->id_count - s->count, error);
+    if (status != ENGRAM_OK && status != ENGRAM_INVALID) /* the store takes nothing more */
+        eg_engram_fail(s->engram, status);
+    return status;
 }
 
 void eg_stage_write(const eg_stage *s, eg_buffer *out)
