@@ -204,20 +204,46 @@ static engram_status start_next_file(eg_journal *journal, uint64_t size)
 
 /* ---- opening ---- */
 
-static engram_status write_again(eg_journal *journal, uint64_t end)
+static engram_status copy_records(eg_journal *journal, eg_file *copy, uint64_t end)
 {
     eg_io *io = journal->io;
+    EG_TRY(io->truncate(io, copy, 0, &journal->failure)); /* a crash may have left it */
     for (uint64_t offset = 0; offset < end;) {
         size_t size = end - offset < COPY_SIZE ? (size_t)(end - offset) : COPY_SIZE;
         EG_TRY(io->read(io, journal->file, offset, journal->buffer, size, &journal->failure));
-        EG_TRY(io->write(io, journal->file, offset, journal->buffer, size, &journal->failure));
+        EG_TRY(io->write(io, copy, offset, journal->buffer, size, &journal->failure));
         offset += size;
     }
-    return io->sync(io, journal->file, &journal->failure);
+    return io->sync(io, copy, &journal->failure);
 }
 
-/* What was read of the last file becomes durable, what lies beyond goes away, in this order: the
- * size of a file that was cut says that its records are durable. */
+static engram_status write_copy(eg_journal *journal, const char *path, uint64_t end)
+{
+    eg_io *io = journal->io;
+    eg_file *copy = NULL;
+    EG_TRY(io->open(io, path, EG_OPEN_WRITE | EG_OPEN_MAY_CREATE, &copy, &journal->failure));
+    engram_status status = copy_records(journal, copy, end);
+    io->close(io, &copy);
+    return status;
+}
+
+/* A copy takes the file's place: records that were durable must not be written where they are, or
+ * a power cut might tear them. */
+static engram_status replace_file(eg_journal *journal, uint64_t end)
+{
+    char *temporary = eg_path_join(journal->dir, "tail.tmp");
+    engram_status status =
+        temporary != NULL ? write_copy(journal, temporary, end) : fail_memory(journal);
+    if (status == ENGRAM_OK)
+        status = journal->io->rename(journal->io, temporary, eg_file_name(journal->file),
+                                     &journal->failure);
+    eg_free(temporary);
+    EG_TRY(status);
+    return journal->io->sync_dir(journal->io, journal->dir, &journal->failure);
+}
+
+/* What was read of the last file becomes durable and what lies beyond goes away, at once: the size
+ * of a file that was cut says that its records are durable. */
 static engram_status cut_file(eg_journal *journal, uint64_t end)
 {
     eg_io *io = journal->io;
@@ -227,11 +253,8 @@ static engram_status cut_file(eg_journal *journal, uint64_t end)
         return eg_fail(&journal->failure, ENGRAM_DAMAGED,
                        "%s ends at %" PRIu64 ", but its records at %" PRIu64,
                        eg_file_name(journal->file), size, end);
-    if (size > end) {
-        EG_TRY(write_again(journal, end));
-        EG_TRY(io->truncate(io, journal->file, end, &journal->failure));
-    }
-    return io->sync(io, journal->file, &journal->failure);
+    return size > end ? replace_file(journal, end)
+                      : io->sync(io, journal->file, &journal->failure);
 }
 
 static engram_status secure_end(eg_journal *journal, const eg_journal_end *end)
