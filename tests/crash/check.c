@@ -128,7 +128,7 @@ static void observe(check *c, ram_disk *disk, const char *what, size_t own)
 static size_t begin_genesis(check *c, ram_disk *disk)
 {
     for (size_t i = 0; c->record != NULL && i < c->recorded->count; i++)
-        if (c->recorded->commits[i].version == 0)
+        if (c->recorded->commits[i].version == 0 && c->recorded->commits[i].begin != STEP_NEVER)
             return i;
     return c->record == NULL
                ? 0

@@ -218,19 +218,18 @@ static bool visit_state(void *context, const platter *p, const choice *choices)
 
 /* ---- recovery ---- */
 
-/* What may be found when a recovery begins: what might be found before it. */
+/* What may be found when a recovery begins: what might be found before it. Indices stay. */
 static void begin_history(history *h, const history *from, int64_t step)
 {
     *h = (history){0};
     for (size_t i = 0; i < from->count; i++) {
         const commit *c = &from->commits[i];
-        bool is_known = c->ack != STEP_NEVER && c->ack < step;
         bool is_dead = c->dead != STEP_NEVER && c->dead < step;
-        if (is_dead || (c->begin != STEP_BEFORE && c->begin >= step))
-            continue;
-        size_t index = history_add(h, c->version, STEP_BEFORE);
+        bool is_begun = c->begin == STEP_BEFORE || (c->begin != STEP_NEVER && c->begin < step);
+        bool is_known = c->ack == STEP_BEFORE || (c->ack != STEP_NEVER && c->ack < step);
+        size_t index = history_add(h, c->version, is_begun && !is_dead ? STEP_BEFORE : STEP_NEVER);
         commit *own = &h->commits[index];
-        own->ack = is_known ? STEP_BEFORE : STEP_NEVER;
+        own->ack = is_known && !is_dead ? STEP_BEFORE : STEP_NEVER;
         own->tree = tree_copy(&c->tree);
         own->most = tree_copy(&c->most);
         own->is_loose = c->is_loose;
