@@ -175,11 +175,10 @@ static void apply_edit(tree *t, const edit *e)
         tree_rename(t, e->entry.path, e->to);
 }
 
-/* A label is about the tree as it is after all edits. */
-static void apply_label(tree *t, const edit *e, int64_t version)
+void tree_label(tree *t, const char *text, int64_t version)
 {
     tree_entry label = {.hash = tree_hash(t)};
-    snprintf(label.path, sizeof label.path, "@%" PRId64 " %.40s", version, e->entry.path);
+    snprintf(label.path, sizeof label.path, "@%" PRId64 " %.40s", version, text);
     tree_set(t, &label);
 }
 
@@ -198,7 +197,7 @@ void history_fini(history *h)
     for (size_t i = 0; i < h->count; i++) {
         free(h->commits[i].edits.edits);
         tree_fini(&h->commits[i].tree);
-        tree_fini(&h->commits[i].most);
+        tree_fini(&h->commits[i].after);
     }
     free(h->commits);
     *h = (history){0};
@@ -237,7 +236,7 @@ bool history_resolve(history *h)
             apply_edit(&c->tree, &c->edits.edits[e]);
         for (size_t e = 0; e < c->edits.count; e++)
             if (c->edits.edits[e].kind == EDIT_LABEL)
-                apply_label(&c->tree, &c->edits.edits[e], c->version);
+                tree_label(&c->tree, c->edits.edits[e].entry.path, c->version);
     }
     return true;
 }
@@ -297,19 +296,21 @@ bool history_allows_digest(history *h, int64_t step, uint64_t digest)
     return false;
 }
 
-static bool is_between(const tree *least, const tree *most, const tree *found)
+static bool has_entry(const tree *t, const tree_entry *entry)
 {
-    for (size_t i = 0; i < least->count; i++) {
-        const tree_entry *f = tree_find(found, least->entries[i].path);
-        if (f == NULL || !entry_equal(f, &least->entries[i]))
+    const tree_entry *own = tree_find(t, entry->path);
+    return own != NULL && entry_equal(own, entry);
+}
+
+/* Every path of before is there, and everything there is as it was before or as it is to become. */
+static bool is_between(const tree *before, const tree *after, const tree *found)
+{
+    for (size_t i = 0; i < before->count; i++)
+        if (tree_find(found, before->entries[i].path) == NULL)
             return false;
-    }
-    for (size_t i = 0; i < found->count; i++) {
-        const tree_entry *m = tree_find(most, found->entries[i].path);
-        const tree_entry *l = tree_find(least, found->entries[i].path);
-        if (!(m != NULL && entry_equal(m, &found->entries[i])) && l == NULL)
+    for (size_t i = 0; i < found->count; i++)
+        if (!has_entry(before, &found->entries[i]) && !has_entry(after, &found->entries[i]))
             return false;
-    }
     return true;
 }
 
@@ -317,7 +318,7 @@ bool commit_matches(const commit *c, int64_t version, const tree *found)
 {
     if (c->version != version)
         return false;
-    return c->is_loose ? is_between(&c->tree, &c->most, found) : tree_equal(&c->tree, found);
+    return c->is_loose ? is_between(&c->tree, &c->after, found) : tree_equal(&c->tree, found);
 }
 
 int history_match(const history *h, int64_t step, int64_t version, const tree *found)

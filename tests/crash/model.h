@@ -37,6 +37,8 @@ tree_entry *tree_find(const tree *t, const char *path);
 void tree_set(tree *t, const tree_entry *entry); /* adds or replaces, in order */
 void tree_remove(tree *t, const char *path);
 void tree_rename(tree *t, const char *from, const char *to);
+/* Labels the tree, as it is now, as a version. */
+void tree_label(tree *t, const char *text, int64_t version);
 /* Over everything but labels. */
 uint64_t tree_hash(const tree *t);
 bool tree_equal(const tree *a, const tree *b);
@@ -66,10 +68,10 @@ typedef struct commit {
     int64_t begin, ack, dead; /* indices of marks, or STEP_NEVER */
     edit_list edits;
     tree tree;
-    uint64_t digest; /* of version and tree, once asked for */
-    bool is_loose; /* its tree holds at least what is in `tree`, and nothing that is not in it or in
-                      `most` */
-    tree most;
+    uint64_t digest; /* of version and tree, once asked for; of a loose one, once learned */
+    bool is_loose;   /* somewhere between `tree` and `after`: each path as in the one or as in the
+                        other */
+    tree after;
 } commit;
 
 typedef struct history {
@@ -88,7 +90,7 @@ bool history_allows(const history *h, size_t i, int64_t step);
 bool commit_matches(const commit *c, int64_t version, const tree *found);
 /* At least 2. */
 uint64_t version_digest(int64_t version, const tree *t);
-/* Whether a reader may find, at step, a version of that digest. Loose commits never count. */
+/* Whether a reader may find, at step, a version of that digest. */
 bool history_allows_digest(history *h, int64_t step, uint64_t digest);
 /* The commit that a reader who found this may have found at step, or -1. */
 int history_match(const history *h, int64_t step, int64_t version, const tree *found);

@@ -363,6 +363,8 @@ static engram_status rename_locked(ram_disk *d, const char *from, const char *to
         return eg_fail_os(error, ENOENT, "cannot rename %s to %s", from, to);
     if (!has_power(d))
         return no_power(error, "rename", from);
+    if (o.dir == o.to_dir && strcmp(from_name, to_name) == 0)
+        return ENGRAM_OK;
     if (ask_liar(d, OP_RENAME, to_name) != LIE_NOT)
         return ENGRAM_OK;
     o.node = entry->node;

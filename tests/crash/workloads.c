@@ -2,7 +2,7 @@
  * explored. Sizes are chosen against journals and segments of 64 KiB unless the table says less. */
 #include <stdio.h>
 
-#include "crash/world.h"
+#include "crash/workloads.h"
 
 static void put(world *w, const char *path, uint64_t seed, size_t size)
 {
@@ -273,22 +273,23 @@ static void refused(world *w)
 }
 
 const workload workloads[] = {
-    {"create", "an engram where none was", create, 0, 0},
-    {"small", "one small file", one_small_file, 0, 0},
-    {"overwrite", "a file replaced again and again", overwrite, 0, 0},
-    {"many", "many files over several commits", many_files, 0, 0},
-    {"rename", "files renamed, over others and between directories", rename_files, 0, 0},
-    {"remove", "files removed, and put again", remove_files, 0, 0},
-    {"directories", "directories made and removed, an attribute", directories, 0, 0},
-    {"labels", "versions that are kept and read", labels, 0, 0},
-    {"checkpoint", "checkpoints between commits", checkpoint, 0, 0},
-    {"rotation", "a journal that is full again and again", rotation, 2 << 10, 0},
-    {"sealing", "segments that fill up", sealing, 0, 16 << 10},
-    {"reopen", "closed and opened between commits", reopen, 0, 0},
-    {"close", "closed in order", close_clean, 0, 0},
-    {"killed", "the process dies and goes on", killed, 0, 0},
-    {"cut-commit", "power cuts within commits, then going on", cut_commit, 0, 0},
-    {"cut-checkpoint", "power cuts within checkpoints, then going on", cut_checkpoint, 0, 0},
-    {"refused", "commits that are refused in between", refused, 0, 0},
+    {"create", "an engram where none was", create, 0, 0, false},
+    {"small", "one small file", one_small_file, 0, 0, false},
+    {"overwrite", "a file replaced again and again", overwrite, 0, 0, false},
+    {"many", "many files over several commits", many_files, 0, 0, false},
+    {"rename", "files renamed, over others and between directories", rename_files, 0, 0, false},
+    {"remove", "files removed, and put again", remove_files, 0, 0, false},
+    {"directories", "directories made and removed, an attribute", directories, 0, 0, false},
+    {"labels", "versions that are kept and read", labels, 0, 0, false},
+    {"checkpoint", "checkpoints between commits", checkpoint, 0, 0, false},
+    {"rotation", "a journal that is full again and again", rotation, 2 << 10, 0, false},
+    {"sealing", "segments that fill up", sealing, 0, 16 << 10, false},
+    {"reopen", "closed and opened between commits", reopen, 0, 0, false},
+    {"close", "closed in order", close_clean, 0, 0, false},
+    {"killed", "the process dies and goes on", killed, 0, 0, true},
+    {"cut-commit", "power cuts within commits, then going on", cut_commit, 0, 0, true},
+    {"cut-checkpoint", "power cuts within checkpoints, then going on", cut_checkpoint, 0, 0, true},
+    {"ingest", "two runs of ingest, in batches", workload_ingest, 0, 0, false},
+    {"refused", "commits that are refused in between", refused, 0, 0, false},
 };
 const size_t workload_count = sizeof workloads / sizeof *workloads;

@@ -21,6 +21,8 @@ void world_record(world *w, const workload *what, ram_disk_liar *liar, void *con
     image empty;
     memset(w, 0, sizeof *w);
     w->name = what->name;
+    w->liar = liar;
+    w->liar_context = context;
     w->options =
         (eg_engram_options){.segment_size = what->segment_size != 0 ? what->segment_size : 64 << 10,
                             .journal_size = what->journal_size != 0 ? what->journal_size : 64 << 10,
@@ -29,7 +31,6 @@ void world_record(world *w, const workload *what, ram_disk_liar *liar, void *con
     trace_init(&w->trace, &empty);
     w->disk = ram_disk_create(&empty);
     ram_disk_record(w->disk, &w->trace);
-    ram_disk_lie(w->disk, liar, context);
     size_t none = history_add(&w->history, VERSION_NONE, STEP_BEFORE);
     w->history.commits[none].ack = STEP_BEFORE;
     what->run(w);
@@ -57,6 +58,7 @@ static int64_t mark(world *w, const char *what, int64_t version)
 void world_explore(world *w)
 {
     w->steps_from = (int64_t)ram_disk_mark(w->disk, "explored from here");
+    ram_disk_lie(w->disk, w->liar, w->liar_context);
 }
 
 void world_open(world *w)

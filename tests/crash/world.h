@@ -14,21 +14,24 @@ typedef struct world {
     eg_engram_options options;
     trace trace;
     history history;
-    int64_t version;    /* the newest acknowledged one */
-    int64_t steps_from; /* the trace before is not explored */
+    int64_t version;     /* the newest acknowledged one */
+    int64_t steps_from;  /* the trace before is not explored */
+    ram_disk_liar *liar; /* from there on; may be NULL */
+    void *liar_context;
 } world;
 
-/* Records the workload. liar may be NULL. */
 typedef struct workload {
     const char *name;
     const char *about;
     void (*run)(world *w);
     uint64_t journal_size, segment_size; /* 0: 64 KiB */
+    bool cuts;                           /* it loses its own power: not for disks that lie */
 } workload;
 
 extern const workload workloads[];
 extern const size_t workload_count;
 
+/* Runs it, recording. */
 void world_record(world *w, const workload *what, ram_disk_liar *liar, void *context);
 void world_fini(world *w);
 
