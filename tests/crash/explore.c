@@ -113,7 +113,8 @@ static void print_trace(const arguments *a)
     liar l = a->options.liar;
     char text[200];
     fixed_world_reset((uint64_t)a->options.only + 1);
-    world_record(&w, &workloads[a->options.only], liar_ask, &l);
+    if (!world_record(&w, &workloads[a->options.only], liar_ask, &l))
+        printf("cannot be recorded: %s\n", w.failure);
     platter p;
     platter_init(&p, &w.trace);
     for (size_t i = 0; i < w.trace.count; i++) {

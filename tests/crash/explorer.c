@@ -46,6 +46,7 @@ typedef struct shared {
 typedef struct explorer {
     const explorer_options *options;
     world worlds[WORKLOADS_MAX];
+    bool is_recorded[WORKLOADS_MAX];
     table table;
     shared *shared;
 } explorer;
@@ -337,7 +338,7 @@ static void work(explorer *x, place *at)
     for (unsigned round = 0; round < ROUNDS; round++) {
         visit v = {.x = x, .at = at, .round = round};
         for (int i = 0; i < (int)workload_count; i++)
-            if (is_chosen(x->options, i))
+            if (x->is_recorded[i])
                 explore_workload(x, &v, i);
         /* Hardly anything new: the traces are exhausted. */
         if (has_enough(x) || (round > 2 && v.new * 1000 < v.tried))
@@ -393,6 +394,15 @@ static void run_workers(explorer *x)
     }
 }
 
+static void note_failure(explorer *x, int index)
+{
+    atomic_fetch_add(&x->shared->violations, 1);
+    atomic_fetch_add(&x->shared->counts[index].violations, 1);
+    if (!x->options->quiet)
+        printf("VIOLATION in %s: it cannot be recorded: %s\n", workloads[index].name,
+               x->worlds[index].failure);
+}
+
 static void record_all(explorer *x)
 {
     for (int i = 0; i < (int)workload_count; i++) {
@@ -400,7 +410,9 @@ static void record_all(explorer *x)
         if (!is_chosen(x->options, i))
             continue;
         fixed_world_reset((uint64_t)i + 1);
-        world_record(&x->worlds[i], &workloads[i], liar_ask, &l);
+        x->is_recorded[i] = world_record(&x->worlds[i], &workloads[i], liar_ask, &l);
+        if (!x->is_recorded[i])
+            note_failure(x, i);
     }
 }
 
@@ -493,9 +505,12 @@ bool explorer_replay(const explorer_options *options, const place *where)
     world w;
     liar l = options->liar;
     fixed_world_reset((uint64_t)where->workload + 1);
-    world_record(&w, &workloads[where->workload], liar_ask, &l);
-    bool ok = replay_at(options, &w.trace, &w.history, &w.options, where->step, where->variant,
-                        where->recovery_step >= 0 ? where : NULL);
+    bool ok = world_record(&w, &workloads[where->workload], liar_ask, &l);
+    if (ok)
+        ok = replay_at(options, &w.trace, &w.history, &w.options, where->step, where->variant,
+                       where->recovery_step >= 0 ? where : NULL);
+    else
+        printf("it cannot be recorded: %s\n", w.failure);
     world_fini(&w);
     return ok;
 }

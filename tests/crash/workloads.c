@@ -111,7 +111,7 @@ static void directories(world *w)
     writer_mkdir(&t, "d/e");
     writer_mkdir(&t, "d/e/f");
     writer_put(&t, "d/e/f/g", 1, 2000);
-    writer_put_attribute(&t, "d/e/f/g", "user.origin", "somewhere");
+    writer_put_attribute(&t, "d/e/f/g", "user.origin", 8, 9);
     world_commit(w, &t);
     world_begin(w, &t);
     writer_remove(&t, "d/e/f/g");
@@ -182,6 +182,24 @@ static void sealing(world *w)
     }
     world_checkpoint(w);
     put(w, "f1", 9, 20000);
+}
+
+/* Transactions of several records, each in a journal file of its own: all of it or nothing. */
+static void large(world *w)
+{
+    world_create(w);
+    world_explore(w);
+    for (unsigned i = 0; i < 2; i++) {
+        writer t;
+        world_begin(w, &t);
+        writer_put(&t, "a", i, 500);
+        for (unsigned j = 0; j < 10; j++) {
+            char name[16];
+            snprintf(name, sizeof name, "user.%u", j);
+            writer_put_attribute(&t, "a", name, 10 * i + j, 120000);
+        }
+        world_commit(w, &t);
+    }
 }
 
 static void reopen(world *w)
@@ -284,6 +302,7 @@ const workload workloads[] = {
     {"checkpoint", "checkpoints between commits", checkpoint, 0, 0, false},
     {"rotation", "a journal that is full again and again", rotation, 2 << 10, 0, false},
     {"sealing", "segments that fill up", sealing, 0, 16 << 10, false},
+    {"large", "transactions that take several records of the journal", large, 0, 0, false},
     {"reopen", "closed and opened between commits", reopen, 0, 0, false},
     {"close", "closed in order", close_clean, 0, 0, false},
     {"killed", "the process dies and goes on", killed, 0, 0, true},

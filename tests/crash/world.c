@@ -9,20 +9,17 @@
 
 #include "base/status.h"
 
-void world_fail(const world *w, const char *what, const engram_error *error)
+void world_fail(world *w, const char *what, const engram_error *error)
 {
-    fprintf(stderr, "workload %s cannot be recorded: %s: %s\n", w->name, what,
-            error != NULL ? error->message : "");
-    exit(2);
+    snprintf(w->failure, sizeof w->failure, "%s%s%s", what, error != NULL ? ": " : "",
+             error != NULL ? error->message : "");
+    longjmp(w->failed, 1);
 }
 
-void world_record(world *w, const workload *what, ram_disk_liar *liar, void *context)
+static void prepare(world *w, const workload *what)
 {
     image empty;
-    memset(w, 0, sizeof *w);
     w->name = what->name;
-    w->liar = liar;
-    w->liar_context = context;
     w->options =
         (eg_engram_options){.segment_size = what->segment_size != 0 ? what->segment_size : 64 << 10,
                             .journal_size = what->journal_size != 0 ? what->journal_size : 64 << 10,
@@ -33,12 +30,22 @@ void world_record(world *w, const workload *what, ram_disk_liar *liar, void *con
     ram_disk_record(w->disk, &w->trace);
     size_t none = history_add(&w->history, VERSION_NONE, STEP_BEFORE);
     w->history.commits[none].ack = STEP_BEFORE;
-    what->run(w);
-    if (w->engram != NULL)
-        eg_engram_close(&w->engram, NULL);
+}
+
+bool world_record(world *w, const workload *what, ram_disk_liar *liar, void *context)
+{
+    memset(w, 0, sizeof *w);
+    w->liar = liar;
+    w->liar_context = context;
+    prepare(w, what);
+    if (setjmp(w->failed) == 0) {
+        what->run(w);
+        if (!history_resolve(&w->history))
+            world_fail(w, "a version without a predecessor", NULL);
+    }
+    eg_engram_close(&w->engram, NULL);
     ram_disk_record(w->disk, NULL);
-    if (!history_resolve(&w->history))
-        world_fail(w, "a version without a predecessor", NULL);
+    return w->failure[0] == 0;
 }
 
 void world_fini(world *w)

@@ -1,8 +1,10 @@
 /* A workload's surroundings: a disk in memory that records, an engram on it, and the history that
- * the workload claims. Workloads are straight-line programs: what must not fail ends the program
+ * the workload claims. Workloads are straight-line programs: what must not fail ends them
  * when it does. */
 #ifndef EG_TESTS_CRASH_WORLD_H
 #define EG_TESTS_CRASH_WORLD_H
+
+#include <setjmp.h>
 
 #include "crash/check.h"
 #include "crash/writer.h"
@@ -18,6 +20,8 @@ typedef struct world {
     int64_t steps_from;  /* the trace before is not explored */
     ram_disk_liar *liar; /* from there on; may be NULL */
     void *liar_context;
+    jmp_buf failed;
+    char failure[1200];
 } world;
 
 typedef struct workload {
@@ -31,8 +35,8 @@ typedef struct workload {
 extern const workload workloads[];
 extern const size_t workload_count;
 
-/* Runs it, recording. */
-void world_record(world *w, const workload *what, ram_disk_liar *liar, void *context);
+/* Runs it, recording. False: it failed, as world->failure says. */
+bool world_record(world *w, const workload *what, ram_disk_liar *liar, void *context);
 void world_fini(world *w);
 
 /* For workloads. */
@@ -52,7 +56,6 @@ void world_commit_cut(world *w, writer *t, uint64_t n);
 /* Power cut now; what stays is drawn from seed (0: nothing that was not synced; 1: everything).
  * Then open. */
 void world_crash(world *w, uint64_t seed);
-void world_fail(const world *w, const char *what, const engram_error *error)
-    __attribute__((noreturn));
+void world_fail(world *w, const char *what, const engram_error *error) __attribute__((noreturn));
 
 #endif

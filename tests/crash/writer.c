@@ -192,22 +192,27 @@ static uint64_t attribute_hash(uint64_t before, eg_view name, eg_view value)
     return hash_of(parts, sizeof parts);
 }
 
-void writer_put_attribute(writer *w, const char *path, const char *name, const char *value)
+static tree_entry *find_put(writer *w, const char *path)
 {
-    eg_view name_view = {(const uint8_t *)name, strlen(name)};
-    eg_view value_view = {(const uint8_t *)value, strlen(value)};
+    for (size_t i = w->edits.count; i > 0; i--)
+        if (w->edits.edits[i - 1].kind == EDIT_SET &&
+            strcmp(w->edits.edits[i - 1].entry.path, path) == 0)
+            return &w->edits.edits[i - 1].entry;
+    return NULL;
+}
+
+void writer_put_attribute(writer *w, const char *path, const char *name, uint64_t seed, size_t size)
+{
     uint64_t number = lookup(w, path);
-    if (failed(w, number != 0 ? ENGRAM_OK : ENGRAM_NOT_FOUND))
+    tree_entry *entry = find_put(w, path);
+    if (failed(w, number != 0 && entry != NULL ? ENGRAM_OK : ENGRAM_NOT_FOUND))
         return;
-    eg_ops_put_xattr(&w->ops, number, name_view, value_view);
-    for (size_t i = w->edits.count; i > 0; i--) {
-        tree_entry *entry = &w->edits.edits[i - 1].entry;
-        if (w->edits.edits[i - 1].kind == EDIT_SET && strcmp(entry->path, path) == 0) {
-            entry->attributes = attribute_hash(entry->attributes, name_view, value_view);
-            return;
-        }
-    }
-    abort(); /* of files put in the same transaction only */
+    uint8_t *bytes = crash_alloc(size);
+    eg_view name_view = {(const uint8_t *)name, strlen(name)}, value = {bytes, size};
+    fill_bytes(bytes, size, seed);
+    eg_ops_put_xattr(&w->ops, number, name_view, value);
+    entry->attributes = attribute_hash(entry->attributes, name_view, value);
+    free(bytes);
 }
 
 void writer_mkdir(writer *w, const char *path)

@@ -26,7 +26,9 @@ typedef struct writer {
 void writer_begin(writer *w, eg_engram *engram);
 /* A regular file of `size` bytes drawn from seed, new or replaced; half of them compress. */
 void writer_put(writer *w, const char *path, uint64_t seed, size_t size);
-void writer_put_attribute(writer *w, const char *path, const char *name, const char *value);
+/* An extended attribute of a file put in the same transaction: size bytes drawn from seed. */
+void writer_put_attribute(writer *w, const char *path, const char *name, uint64_t seed,
+                          size_t size);
 void writer_mkdir(writer *w, const char *path);
 void writer_remove(writer *w, const char *path);                 /* files and empty directories */
 void writer_rename(writer *w, const char *from, const char *to); /* files */
