@@ -65,6 +65,24 @@ bool eg_engram_is_there(eg_io *io, const char *dir)
     return there;
 }
 
+/* The directory's own name becomes durable. */
+static engram_status sync_parent(eg_io *io, const char *dir, engram_error *error)
+{
+    size_t size = strlen(dir);
+    while (size > 1 && dir[size - 1] == '/')
+        size--;
+    while (size > 0 && dir[size - 1] != '/')
+        size--;
+    char *parent = size > 0 ? eg_memdup(dir, size + 1) : eg_strdup(".");
+    if (parent == NULL)
+        return no_memory(error);
+    if (size > 0)
+        parent[size] = 0;
+    engram_status status = io->sync_dir(io, parent, error);
+    eg_free(parent);
+    return status;
+}
+
 static engram_status make_folders(eg_io *io, const char *dir, engram_error *error)
 {
     create_context seen = {0};
@@ -164,6 +182,8 @@ engram_status eg_engram_create(eg_io *io, const char *dir, const eg_engram_confi
     if (status == ENGRAM_OK)
         status = io->sync_dir(io, dir, error);
     eg_free(journal_dir);
+    if (status == ENGRAM_OK)
+        status = sync_parent(io, dir, error);
     if (status == ENGRAM_OK)
         status = eg_manifest_write(io, dir, &manifest, error);
     io->close(io, &lock);

@@ -82,9 +82,145 @@ engram_status eg_journal_sync_locked(eg_journal *journal, engram_error *cause)
 
 engram_status eg_journal_sync(eg_journal *journal, engram_error *error)
 {
+<<<<<<< HEAD
     engram_error cause = {0};
     pthread_mutex_lock(&journal->sync_lock);
     engram_status status = eg_journal_check_alive(journal, error);
+=======
+    eg_io *io = journal->io;
+    uint64_t old, capacity = journal->file_size > size ? journal->file_size : size + 1;
+    EG_TRY(io->size(io, journal->file, &old, &journal->failure));
+    if (old > capacity)
+        EG_TRY(io->truncate(io, journal->file, capacity, &journal->failure));
+    EG_TRY(allocate(journal, size + 1, &capacity));
+    EG_TRY(io->sync(io, journal->file, &journal->failure));
+    journal->capacity = capacity;
+    return ENGRAM_OK;
+}
+
+static engram_status draw_salt(eg_journal *journal)
+{
+    if (getrandom(&journal->salt, sizeof journal->salt, 0) != sizeof journal->salt)
+        return eg_fail_os(&journal->failure, errno, "cannot draw a salt for the journal in %s",
+                          journal->dir);
+    return ENGRAM_OK;
+}
+
+static engram_status start_file(eg_journal *journal, uint64_t number, uint64_t size)
+{
+    if (number > EG_JOURNAL_FILE_MAX)
+        return eg_fail(&journal->failure, ENGRAM_UNSUPPORTED,
+                       "the journal in %s has used up its file numbers", journal->dir);
+    bool exists;
+    EG_TRY(take_spare(journal, number, &exists));
+    EG_TRY(open_file(journal, number, EG_OPEN_WRITE | (exists ? 0 : EG_OPEN_CREATE)));
+    journal->number = number;
+    journal->offset = 0;
+    EG_TRY(draw_salt(journal));
+    EG_TRY(reserve(journal, size));
+    return journal->io->sync_dir(journal->io, journal->dir, &journal->failure);
+}
+
+static engram_status sync_file(eg_journal *journal)
+{
+    if (journal->durable + 1 == journal->sequence)
+        return ENGRAM_OK;
+    EG_TRY(journal->io->sync(journal->io, journal->file, &journal->failure));
+    journal->durable = journal->sequence - 1;
+    return ENGRAM_OK;
+}
+
+/* The current file must be durable before it has a successor: a reader takes all but the last file
+ * for written. */
+static engram_status start_next_file(eg_journal *journal, uint64_t size)
+{
+    EG_TRY(sync_file(journal));
+    journal->io->close(journal->io, &journal->file);
+    return start_file(journal, journal->number + 1, size);
+}
+
+/* ---- opening ---- */
+
+static engram_status copy_records(eg_journal *journal, eg_file *copy, uint64_t end)
+{
+    eg_io *io = journal->io;
+    EG_TRY(io->truncate(io, copy, 0, &journal->failure)); /* a crash may have left it */
+    for (uint64_t offset = 0; offset < end;) {
+        size_t size = end - offset < COPY_SIZE ? (size_t)(end - offset) : COPY_SIZE;
+        EG_TRY(io->read(io, journal->file, offset, journal->buffer, size, &journal->failure));
+        EG_TRY(io->write(io, copy, offset, journal->buffer, size, &journal->failure));
+        offset += size;
+    }
+    return io->sync(io, copy, &journal->failure);
+}
+
+static engram_status write_copy(eg_journal *journal, const char *path, uint64_t end)
+{
+    eg_io *io = journal->io;
+    eg_file *copy = NULL;
+    EG_TRY(io->open(io, path, EG_OPEN_WRITE | EG_OPEN_MAY_CREATE, &copy, &journal->failure));
+    engram_status status = copy_records(journal, copy, end);
+    io->close(io, &copy);
+    return status;
+}
+
+/* A copy takes the file's place: records that were durable must not be written where they are, or
+ * a power cut might tear them. */
+static engram_status replace_file(eg_journal *journal, uint64_t end)
+{
+    char *temporary = eg_path_join(journal->dir, "tail.tmp");
+    engram_status status =
+        temporary != NULL ? write_copy(journal, temporary, end) : fail_memory(journal);
+    if (status == ENGRAM_OK)
+        status = journal->io->rename(journal->io, temporary, eg_file_name(journal->file),
+                                     &journal->failure);
+    eg_free(temporary);
+    EG_TRY(status);
+    return journal->io->sync_dir(journal->io, journal->dir, &journal->failure);
+}
+
+/* What was read of the last file becomes durable and what lies beyond goes away, at once: the size
+ * of a file that was cut says that its records are durable. */
+static engram_status cut_file(eg_journal *journal, uint64_t end)
+{
+    eg_io *io = journal->io;
+    uint64_t size;
+    EG_TRY(io->size(io, journal->file, &size, &journal->failure));
+    if (size < end)
+        return eg_fail(&journal->failure, ENGRAM_DAMAGED,
+                       "%s ends at %" PRIu64 ", but its records at %" PRIu64,
+                       eg_file_name(journal->file), size, end);
+    return size > end ? replace_file(journal, end)
+                      : io->sync(io, journal->file, &journal->failure);
+}
+
+static engram_status secure_end(eg_journal *journal, const eg_journal_end *end)
+{
+    EG_TRY(open_file(journal, end->file, EG_OPEN_WRITE));
+    engram_status status = cut_file(journal, end->offset);
+    journal->io->close(journal->io, &journal->file);
+    return status;
+}
+
+/* Last file first, so that a crash in between leaves no gap. */
+static engram_status remove_listed(eg_journal *journal, const eg_journal_files *files,
+                                   uint64_t first)
+{
+    bool removed = files->spare_count > 0;
+    for (size_t i = files->count; i > 0 && files->numbers[i - 1] >= first; i--, removed = true)
+        EG_TRY(unlink_and_free(journal, eg_journal_file_path(journal->dir, files->numbers[i - 1])));
+    for (size_t i = 0; i < files->spare_count; i++)
+        EG_TRY(unlink_and_free(journal, eg_journal_spare_path(journal->dir, files->spares[i])));
+    return removed ? journal->io->sync_dir(journal->io, journal->dir, &journal->failure)
+                   : ENGRAM_OK;
+}
+
+static engram_status remove_later(eg_journal *journal, uint64_t first)
+{
+    eg_journal_files files = {0};
+    engram_status status =
+        eg_journal_files_list(&files, journal->io, journal->dir, &journal->failure);
+>>>>>>> crash
     if (status == ENGRAM_OK)
         status = eg_journal_report(journal, eg_journal_sync_locked(journal, &cause), &cause, error);
     pthread_mutex_unlock(&journal->sync_lock);
