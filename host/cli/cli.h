@@ -107,7 +107,7 @@ engram_status eg_option_number(const eg_cli *cli, const char *name, uint64_t low
                                uint64_t *value, engram_error *error);
 engram_status eg_option_size(const eg_cli *cli, const char *name, uint64_t *value,
                              engram_error *error);
-/* Seconds: "90", "90s", "15m", "36h", "7d", "2w", "1y". */
+/* Seconds: "90", "90s", "15m", "36h", "7d", "2w". */
 engram_status eg_option_duration(const eg_cli *cli, const char *name, uint64_t *seconds,
                                  engram_error *error);
 /* Octal permission bits, up to 7777. */
@@ -118,7 +118,6 @@ engram_status eg_option_share(const eg_cli *cli, const char *name, double *value
                               engram_error *error);
 /* "1048576", "64K", "1.5G", "2GiB": binary suffixes. False when it is none. */
 bool eg_size_parse(const char *text, uint64_t *size);
-bool eg_duration_parse(const char *text, uint64_t *seconds);
 
 /* ---- open.c: the engram, its versions, and the device ---- */
 
@@ -188,7 +187,7 @@ const char *eg_text_rate(char text[EG_TEXT_SIZE], uint64_t size, double seconds)
 const char *eg_text_time(char text[EG_TEXT_SIZE], int64_t seconds, uint32_t nanoseconds,
                          bool precise);
 const char *eg_text_time_ns(char text[EG_TEXT_SIZE], uint64_t time_ns); /* precise */
-const char *eg_text_duration(char text[EG_TEXT_SIZE], uint64_t seconds); /* "36h" */
+const char *eg_text_seconds(char text[EG_TEXT_SIZE], uint64_t seconds); /* "36h" */
 double eg_seconds_since(uint64_t start_ns); /* of the monotonic clock */
 double eg_ratio(double a, double b);        /* a / b, or 0 when b is 0 */
 

@@ -81,15 +81,18 @@ static engram_status read_kinds(const eg_cli *cli, unsigned *kinds, engram_error
     return ENGRAM_OK;
 }
 
-/* The least second that is not before the time. */
+/* The least second that is not before the time; a date alone is the beginning of its day. */
 static engram_status read_time(const eg_cli *cli, const char *name, int64_t *seconds,
                                engram_error *error)
 {
     const char *text = eg_option_text(cli, name);
     uint64_t time_ns;
+    char whole[32];
     if (text == NULL)
         return ENGRAM_OK;
-    if (!eg_text_time_parse(text, &time_ns))
+    bool is_date = strlen(text) == strlen("2026-11-27") && text[strspn(text, "0123456789-")] == 0;
+    snprintf(whole, sizeof whole, "%.10sT00:00", text);
+    if (!eg_text_time_parse(is_date ? whole : text, &time_ns))
         return eg_fail(error, ENGRAM_INVALID,
                        "--%s %s: a time is expected, as 2026-11-27T10:00:00Z, 2026-11-27, "
                        "'3 hours ago' or yesterday",

@@ -6,7 +6,7 @@
 static const eg_option options[] = {
     {"at", 0, "WHEN", "create: name this version; default: the newest"},
     EG_OPTION_DRY_RUN,
-    {"every", 0, "DURATION", "keep: every version younger than this, as 90s, 36h, 7d, 2w, 1y"},
+    {"every", 0, "DURATION", "keep: every version younger than this, as 90s, 36h, 7d or 2w"},
     {"last", 0, "N", "keep: the last N"},
     {"hourly", 0, "N", "keep: the newest of each of the last N hours that have any"},
     {"daily", 0, "N", "keep: the same by days"},

@@ -9,6 +9,7 @@
 
 #include "base/memory.h"
 #include "cli/cli.h"
+#include "engram/time_text.h"
 
 enum { OPTIONS_MAX = 48, LONG_FIRST = 256 };
 
@@ -285,31 +286,13 @@ engram_status eg_option_size(const eg_cli *cli, const char *name, uint64_t *valu
     return ENGRAM_OK;
 }
 
-bool eg_duration_parse(const char *text, uint64_t *seconds)
-{
-    static const struct {
-        char letter;
-        uint64_t seconds;
-    } units[] = {{'s', 1}, {'m', 60}, {'h', 3600}, {'d', 86400}, {'w', 604800}, {'y', 31536000}};
-    char *end = NULL;
-    if (!isdigit((unsigned char)*text))
-        return false;
-    errno = 0;
-    uint64_t number = strtoull(text, &end, 10), factor = *end == 0 ? 1 : 0;
-    for (size_t i = 0; i < sizeof units / sizeof *units; i++)
-        if (end[0] == units[i].letter && end[1] == 0)
-            factor = units[i].seconds;
-    return errno == 0 && factor != 0 && !__builtin_mul_overflow(number, factor, seconds);
-}
-
 engram_status eg_option_duration(const eg_cli *cli, const char *name, uint64_t *seconds,
                                  engram_error *error)
 {
     const char *text = eg_option_text(cli, name);
-    if (text != NULL && !eg_duration_parse(text, seconds))
+    if (text != NULL && !eg_text_duration(text, seconds))
         return eg_fail(error, ENGRAM_INVALID,
-                       "--%s %s: a duration is expected, as 90s, 15m, 36h, 7d, 2w or 1y", name,
-                       text);
+                       "--%s %s: a duration is expected, as 90s, 15m, 36h, 7d or 2w", name, text);
     return ENGRAM_OK;
 }
 

@@ -228,7 +228,7 @@ const char *eg_text_time_ns(char text[EG_TEXT_SIZE], uint64_t time_ns)
                         true);
 }
 
-const char *eg_text_duration(char text[EG_TEXT_SIZE], uint64_t seconds)
+const char *eg_text_seconds(char text[EG_TEXT_SIZE], uint64_t seconds)
 {
     static const struct {
         uint64_t seconds;

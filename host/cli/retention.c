@@ -60,7 +60,7 @@ void eg_retention_say(eg_cli *cli, const engram_retention *retention)
     const char *between = "";
     if (retention->every_s != 0) {
         eg_output_say(cli, "every version of the last %s",
-                      eg_text_duration(text, retention->every_s));
+                      eg_text_seconds(text, retention->every_s));
         between = ", ";
     }
     if (retention->last != 0) {

@@ -185,21 +185,16 @@ static void test_sizes(void **state)
 static void test_durations(void **state)
 {
     (void)state;
-    uint64_t seconds;
-    static const struct {
-        const char *text;
-        uint64_t seconds;
-    } good[] = {{"0", 0},        {"90", 90},     {"90s", 90},     {"15m", 900},
-                {"36h", 129600}, {"7d", 604800}, {"2w", 1209600}, {"1y", 31536000}};
-    static const char *const bad[] = {"",    "h",   "-1h", "1.5h",
-                                      "1hh", "1 h", "1H",  "99999999999999999y"};
-    for (size_t i = 0; i < sizeof good / sizeof *good; i++) {
-        assert_true(eg_duration_parse(good[i].text, &seconds));
-        assert_true(seconds == good[i].seconds);
-    }
-    for (size_t i = 0; i < sizeof bad / sizeof *bad; i++)
-        if (eg_duration_parse(bad[i], &seconds))
-            fail_msg("'%s' is no duration", bad[i]);
+    eg_cli cli;
+    uint64_t seconds = 5;
+    assert_parses(&cli, "work --age 36h");
+    assert_int_equal(eg_option_duration(&cli, "other", &seconds, NULL), ENGRAM_OK);
+    assert_int_equal(seconds, 5); /* not given: as it was */
+    assert_int_equal(eg_option_duration(&cli, "age", &seconds, NULL), ENGRAM_OK);
+    assert_int_equal(seconds, 129600);
+    cli.settings[0].value = "soon";
+    assert_int_equal(eg_option_duration(&cli, "age", &seconds, NULL), ENGRAM_INVALID);
+    eg_free(cli.settings);
 }
 
 static void test_modes(void **state)

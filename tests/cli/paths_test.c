@@ -99,11 +99,11 @@ static void test_texts(void **state)
     assert_string_equal(eg_text_time(text, 0, 5, true), "1970-01-01T00:00:00.000000005Z");
     assert_string_equal(eg_text_time(text, 1700000000, 0, false), "2023-11-14T22:13:20Z");
     assert_string_equal(eg_text_time(text, -1, 0, false), "1969-12-31T23:59:59Z");
-    assert_string_equal(eg_text_duration(text, 0), "0s");
-    assert_string_equal(eg_text_duration(text, 90), "90s");
-    assert_string_equal(eg_text_duration(text, 5400), "90m");
-    assert_string_equal(eg_text_duration(text, 129600), "36h");
-    assert_string_equal(eg_text_duration(text, 604800), "7d");
+    assert_string_equal(eg_text_seconds(text, 0), "0s");
+    assert_string_equal(eg_text_seconds(text, 90), "90s");
+    assert_string_equal(eg_text_seconds(text, 5400), "90m");
+    assert_string_equal(eg_text_seconds(text, 129600), "36h");
+    assert_string_equal(eg_text_seconds(text, 604800), "7d");
     assert_string_equal(eg_text_time(text, INT64_MAX, 0, false), "@9223372036854775807");
 }
 
