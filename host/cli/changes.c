@@ -10,7 +10,7 @@ static const struct {
     [ENGRAM_RENAMED] = {'R', "renamed"},
 };
 
-static json_t *side_json(const engram_stat_t *stat)
+static json_t *side_json(const struct engram_stat *stat)
 {
     char mode[8], token[EG_TOKEN_SIZE];
     json_t *object = json_object();

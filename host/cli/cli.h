@@ -21,8 +21,6 @@
 #include "engram/core.h"
 #include "engram/engram.h"
 
-engram_status eg_engram_pin_at(eg_engram *engram, const char *text, eg_version *version,
-                               engram_error *error);
 
 typedef struct eg_option {
     const char *name;  /* --name; also ENGRAM_NAME in the environment */
@@ -218,22 +216,22 @@ size_t eg_utf8_size(const uint8_t *bytes, size_t size);
 /* ---- entry.c: what is known of a stored path ---- */
 
 enum { EG_TOKEN_SIZE = 48 };
-const char *eg_entry_token(const engram_stat_t *stat, char text[EG_TOKEN_SIZE]);
+const char *eg_entry_token(const struct engram_stat *stat, char text[EG_TOKEN_SIZE]);
 /* The target of a symbolic link, "" for anything else. */
-engram_status eg_entry_target(engram_view *view, const char *path, const engram_stat_t *stat,
+engram_status eg_entry_target(engram_view *view, const char *path, const struct engram_stat *stat,
                               eg_stored_name *target, engram_error *error);
 /* Fields of an entry, the same in every document; target "": none. */
-void eg_entry_fill(json_t *object, const char *path, const engram_stat_t *stat, const char *target);
-json_t *eg_entry_json(const char *path, const engram_stat_t *stat, const char *target);
+void eg_entry_fill(json_t *object, const char *path, const struct engram_stat *stat, const char *target);
+json_t *eg_entry_json(const char *path, const struct engram_stat *stat, const char *target);
 /* Looks path up, fills stat and target, and adds it to a list. */
 engram_status eg_entry_add(json_t *entries, engram_view *view, const char *path,
-                           engram_stat_t *stat, eg_stored_name *target, engram_error *error);
+                           struct engram_stat *stat, eg_stored_name *target, engram_error *error);
 /* Puts the list into the document as "entries" (takes it); if path_count is 1, the fields of its
  * one entry too. */
 void eg_entries_put(eg_cli *cli, json_t *entries, int path_count);
 /* Mode, links, owner, group, size and time, and a space, on standard output. */
-void eg_entry_print_long(const engram_stat_t *stat);
-const char *eg_entry_mode(const engram_stat_t *stat, char text[11]); /* "-rw-r--r--" */
+void eg_entry_print_long(const struct engram_stat *stat);
+const char *eg_entry_mode(const struct engram_stat *stat, char text[11]); /* "-rw-r--r--" */
 
 /* ---- content.c ---- */
 
@@ -241,7 +239,7 @@ const char *eg_entry_mode(const engram_stat_t *stat, char text[11]); /* "-rw-r--
 typedef engram_status eg_content_sink(void *context, const void *bytes, size_t size,
                                       engram_error *error);
 /* Hands a regular file's bytes on in order. stat (may be NULL) is filled before the first. */
-engram_status eg_content_read(engram_view *view, const char *path, engram_stat_t *stat,
+engram_status eg_content_read(engram_view *view, const char *path, struct engram_stat *stat,
                               eg_content_sink *sink, void *context, engram_error *error);
 /* The same to standard output. */
 engram_status eg_content_print(eg_cli *cli, engram_view *view, const char *path,
@@ -263,7 +261,7 @@ engram_status eg_cli_edit_end(eg_cli_edit *edit, engram_status status, uint64_t 
 /* What --expect says, any without it. */
 engram_status eg_cli_edit_expected(const eg_cli *cli, engram_expected *expected, engram_error *error);
 /* "version", and the fields of path as it is now, into the document; *stat may be NULL. */
-engram_status eg_cli_edit_report(eg_cli *cli, const char *path, uint64_t version, engram_stat_t *stat,
+engram_status eg_cli_edit_report(eg_cli *cli, const char *path, uint64_t version, struct engram_stat *stat,
                              engram_error *error);
 
 /* ---- changes.c: how two versions differ ---- */

@@ -22,7 +22,7 @@ typedef struct output {
     char beside[PATH_MAX];
     int fd;
     uint64_t done, total;
-    engram_stat_t stat;
+    struct engram_stat stat;
 } output;
 
 static engram_status refuse(const output *o, const char *what, engram_error *error)

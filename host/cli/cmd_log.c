@@ -20,7 +20,7 @@ static json_t *entry_json(const char *path, const engram_log_entry *entry)
 static void print_entry(const engram_log_entry *entry)
 {
     char time[EG_TEXT_SIZE], token[EG_TOKEN_SIZE], mode[11];
-    const engram_stat_t *s = &entry->stat;
+    const struct engram_stat *s = &entry->stat;
     printf("%8" PRIu64 "  %.19sZ  ", entry->version, eg_text_time_ns(time, entry->time_ns));
     if (entry->present)
         printf("%s %12" PRIu64 "  %s\n", eg_entry_mode(s, mode), s->size, eg_entry_token(s, token));

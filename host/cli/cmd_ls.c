@@ -29,7 +29,7 @@ typedef struct listing {
     bool is_long, ends_with_zero, itself;
 } listing;
 
-static void print_entry(const listing *l, const char *path, const engram_stat_t *stat,
+static void print_entry(const listing *l, const char *path, const struct engram_stat *stat,
                         const char *target)
 {
     if (l->is_long)
@@ -46,7 +46,7 @@ static void print_entry(const listing *l, const char *path, const engram_stat_t 
     fputc('\n', stdout);
 }
 
-static engram_status on_entry(void *context, const char *path, const engram_stat_t *stat,
+static engram_status on_entry(void *context, const char *path, const struct engram_stat *stat,
                               engram_error *error)
 {
     listing *l = context;
@@ -137,7 +137,7 @@ static engram_status read_filter(listing *l, engram_error *error)
 
 static engram_status list(listing *l, const char *prefix, engram_error *error)
 {
-    engram_stat_t stat;
+    struct engram_stat stat;
     EG_TRY(read_version(l, &l->filter.version_after, error));
     if (l->cli->json) {
         eg_json_put_number(l->cli->document, "version", engram_view_version(l->view));

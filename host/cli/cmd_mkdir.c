@@ -24,7 +24,7 @@ static engram_status make(const eg_cli_edit *edit, const eg_stored_name *paths, 
 static engram_status report(eg_cli *cli, const eg_stored_name *paths, uint64_t version,
                             engram_error *error)
 {
-    engram_stat_t stat;
+    struct engram_stat stat;
     eg_stored_name target;
     engram_view *view = NULL;
     EG_TRY(engram_pin(cli->engram, &view, error));

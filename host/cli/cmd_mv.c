@@ -33,7 +33,7 @@ static engram_status find_target(const eg_cli_edit *edit, const char *from, eg_s
                                  engram_error *error)
 {
     const char *operand = edit->cli->operands[1];
-    engram_stat_t stat;
+    struct engram_stat stat;
     engram_error inner = {0};
     engram_status status = engram_tx_stat(edit->transaction, to->text, &stat, &inner);
     if (status == ENGRAM_OK && stat.kind == ENGRAM_KIND_DIRECTORY)

@@ -115,7 +115,7 @@ static engram_status store(const eg_cli_edit *edit, const target *t, input *in, 
 static engram_status put(eg_cli *cli, const target *t, input *in, engram_error *error)
 {
     eg_cli_edit edit;
-    engram_stat_t stat;
+    struct engram_stat stat;
     uint64_t version = 0;
     char size[EG_TEXT_SIZE], token[EG_TOKEN_SIZE];
     EG_TRY(eg_cli_edit_begin(cli, &edit, error));

@@ -37,7 +37,7 @@ static engram_status read_paths(removal *r, engram_error *error)
     return ENGRAM_OK;
 }
 
-static engram_status check_kind(const removal *r, const char *path, const engram_stat_t *stat,
+static engram_status check_kind(const removal *r, const char *path, const struct engram_stat *stat,
                                 engram_error *error)
 {
     return stat->kind != ENGRAM_KIND_DIRECTORY || r->recursive
@@ -47,7 +47,7 @@ static engram_status check_kind(const removal *r, const char *path, const engram
                          *path != 0 ? path : "/");
 }
 
-static bool holds(const engram_expected *expected, const engram_stat_t *stat)
+static bool holds(const engram_expected *expected, const struct engram_stat *stat)
 {
     if (expected->what == ENGRAM_ANY)
         return true;
@@ -56,7 +56,7 @@ static bool holds(const engram_expected *expected, const engram_stat_t *stat)
 }
 
 static engram_status check_expected(const engram_expected *expected, const char *path,
-                                    const engram_stat_t *stat, engram_error *error)
+                                    const struct engram_stat *stat, engram_error *error)
 {
     char token[EG_TOKEN_SIZE];
     return holds(expected, stat)
@@ -69,7 +69,7 @@ static engram_status check_expected(const engram_expected *expected, const char 
 static engram_status remove_path(removal *r, const eg_cli_edit *edit, const char *path,
                                  engram_error *error)
 {
-    engram_stat_t stat;
+    struct engram_stat stat;
     uint64_t removed = 1;
     EG_TRY(engram_tx_stat(edit->transaction, path, &stat, error));
     EG_TRY(check_kind(r, path, &stat, error));
@@ -98,7 +98,7 @@ static engram_status remove_all(removal *r, engram_error *error)
     return ENGRAM_OK;
 }
 
-static engram_status show_entry(void *context, const char *path, const engram_stat_t *stat,
+static engram_status show_entry(void *context, const char *path, const struct engram_stat *stat,
                                 engram_error *error)
 {
     removal *r = context;
@@ -116,7 +116,7 @@ static engram_status show_entry(void *context, const char *path, const engram_st
 static engram_status show_path(removal *r, engram_view *view, const engram_expected *expected,
                                const char *path, engram_error *error)
 {
-    engram_stat_t stat;
+    struct engram_stat stat;
     EG_TRY(engram_stat(view, path, &stat, error));
     EG_TRY(check_kind(r, path, &stat, error));
     EG_TRY(check_expected(expected, path, &stat, error));

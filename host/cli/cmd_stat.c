@@ -8,14 +8,14 @@ static const eg_option options[] = {
     {0},
 };
 
-static void print_owner(const engram_stat_t *s)
+static void print_owner(const struct engram_stat *s)
 {
     char text[11];
     printf("mode      %04o %s, owner %u, group %u, links %u\n", s->mode, eg_entry_mode(s, text),
            s->uid, s->gid, s->links);
 }
 
-static void print_entry(const char *path, const engram_stat_t *s, const char *target)
+static void print_entry(const char *path, const struct engram_stat *s, const char *target)
 {
     char text[EG_TEXT_SIZE], token[EG_TOKEN_SIZE];
     fputs("path      ", stdout);
@@ -45,7 +45,7 @@ typedef struct listing {
 static engram_status show(listing *l, const char *operand, engram_error *error)
 {
     eg_stored_name path, target;
-    engram_stat_t stat;
+    struct engram_stat stat;
     EG_TRY(eg_path_operand(operand, &path, error));
     EG_TRY(eg_entry_add(l->entries, l->view, path.text, &stat, &target, error));
     if (l->cli->json || l->cli->quiet)

@@ -15,10 +15,10 @@ static engram_status read_pieces(engram_view *view, uint64_t inode, uint8_t *byt
     return ENGRAM_OK;
 }
 
-engram_status eg_content_read(engram_view *view, const char *path, engram_stat_t *stat,
+engram_status eg_content_read(engram_view *view, const char *path, struct engram_stat *stat,
                               eg_content_sink *sink, void *context, engram_error *error)
 {
-    engram_stat_t here;
+    struct engram_stat here;
     stat = stat != NULL ? stat : &here;
     EG_TRY(engram_stat(view, path, stat, error));
     if (stat->kind != ENGRAM_KIND_FILE)

@@ -29,7 +29,7 @@ engram_status eg_cli_edit_end(eg_cli_edit *edit, engram_status status, uint64_t 
 }
 
 static engram_status fill(json_t *document, engram_view *view, const char *path,
-                          engram_stat_t *stat, engram_error *error)
+                          struct engram_stat *stat, engram_error *error)
 {
     eg_stored_name target;
     EG_TRY(engram_stat(view, path, stat, error));
@@ -39,9 +39,9 @@ static engram_status fill(json_t *document, engram_view *view, const char *path,
 }
 
 engram_status eg_cli_edit_report(eg_cli *cli, const char *path, uint64_t version,
-                                 engram_stat_t *stat, engram_error *error)
+                                 struct engram_stat *stat, engram_error *error)
 {
-    engram_stat_t here;
+    struct engram_stat here;
     engram_view *view = NULL;
     EG_TRY(engram_pin(cli->engram, &view, error));
     engram_status status = fill(cli->document, view, path, stat != NULL ? stat : &here, error);

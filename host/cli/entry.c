@@ -5,13 +5,13 @@
 
 #include "cli/cli.h"
 
-const char *eg_entry_token(const engram_stat_t *stat, char text[EG_TOKEN_SIZE])
+const char *eg_entry_token(const struct engram_stat *stat, char text[EG_TOKEN_SIZE])
 {
     snprintf(text, EG_TOKEN_SIZE, "%" PRIu64 ".%" PRIu64, stat->inode, stat->version);
     return text;
 }
 
-engram_status eg_entry_target(engram_view *view, const char *path, const engram_stat_t *stat,
+engram_status eg_entry_target(engram_view *view, const char *path, const struct engram_stat *stat,
                               eg_stored_name *target, engram_error *error)
 {
     target->text[0] = 0;
@@ -20,12 +20,13 @@ engram_status eg_entry_target(engram_view *view, const char *path, const engram_
                : engram_read_link(view, path, target->text, sizeof target->text, error);
 }
 
-static bool is_device(const engram_stat_t *stat)
+static bool is_device(const struct engram_stat *stat)
 {
     return stat->kind == ENGRAM_KIND_CHAR_DEVICE || stat->kind == ENGRAM_KIND_BLOCK_DEVICE;
 }
 
-void eg_entry_fill(json_t *object, const char *path, const engram_stat_t *stat, const char *target)
+void eg_entry_fill(json_t *object, const char *path, const struct engram_stat *stat,
+                   const char *target)
 {
     char mode[8], token[EG_TOKEN_SIZE], time[EG_TEXT_SIZE];
     snprintf(mode, sizeof mode, "%04o", stat->mode);
@@ -53,7 +54,7 @@ void eg_entry_fill(json_t *object, const char *path, const engram_stat_t *stat, 
     }
 }
 
-json_t *eg_entry_json(const char *path, const engram_stat_t *stat, const char *target)
+json_t *eg_entry_json(const char *path, const struct engram_stat *stat, const char *target)
 {
     json_t *object = json_object();
     eg_entry_fill(object, path, stat, target);
@@ -61,7 +62,7 @@ json_t *eg_entry_json(const char *path, const engram_stat_t *stat, const char *t
 }
 
 engram_status eg_entry_add(json_t *entries, engram_view *view, const char *path,
-                           engram_stat_t *stat, eg_stored_name *target, engram_error *error)
+                           struct engram_stat *stat, eg_stored_name *target, engram_error *error)
 {
     EG_TRY(engram_stat(view, path, stat, error));
     EG_TRY(eg_entry_target(view, path, stat, target, error));
@@ -78,7 +79,7 @@ void eg_entries_put(eg_cli *cli, json_t *entries, int path_count)
     eg_json_put(cli->document, "entries", entries);
 }
 
-const char *eg_entry_mode(const engram_stat_t *stat, char text[11])
+const char *eg_entry_mode(const struct engram_stat *stat, char text[11])
 {
     static const char kinds[] = "?-dlpcb";
     unsigned m = stat->mode;
@@ -95,7 +96,7 @@ const char *eg_entry_mode(const engram_stat_t *stat, char text[11])
     return text;
 }
 
-void eg_entry_print_long(const engram_stat_t *stat)
+void eg_entry_print_long(const struct engram_stat *stat)
 {
     char mode[11], size[EG_TEXT_SIZE], time[EG_TEXT_SIZE];
     if (is_device(stat))

@@ -24,7 +24,7 @@ static engram_status read_file(reading *r, uint64_t inode, engram_error *error)
     return ENGRAM_OK;
 }
 
-static engram_status on_entry(void *context, const char *path, const engram_stat_t *stat,
+static engram_status on_entry(void *context, const char *path, const struct engram_stat *stat,
                               engram_error *error)
 {
     reading *r = context;
