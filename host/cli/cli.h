@@ -19,6 +19,8 @@
 #include "base/status.h"
 #include "compute/device.h"
 #include "engram/core.h"
+#include "engram/engram.h"
+
 
 typedef struct eg_option {
     const char *name;  /* --name; also ENGRAM_NAME in the environment */
@@ -71,9 +73,19 @@ struct eg_cli {
     eg_engram *engram;
 };
 
-extern const eg_command eg_command_init, eg_command_encode, eg_command_ls, eg_command_cat,
-    eg_command_extract, eg_command_query, eg_command_verify, eg_command_info, eg_command_devices,
-    eg_command_vector, eg_command_bench;
+extern const eg_command eg_command_init, eg_command_encode, eg_command_put, eg_command_ls,
+    eg_command_stat, eg_command_cat, eg_command_get, eg_command_extract, eg_command_query,
+    eg_command_rm, eg_command_mv, eg_command_mkdir, eg_command_log, eg_command_diff,
+    eg_command_snapshot, eg_command_rollback, eg_command_copy, eg_command_checkpoint,
+    eg_command_verify, eg_command_info, eg_command_devices, eg_command_vector, eg_command_bench;
+
+/* Rows that several commands have. Help explains WHEN. */
+#define EG_OPTION_AT {"at", 0, "WHEN", "as of a version, a snapshot or a time"}
+#define EG_OPTION_EXPECT                                                                           \
+    {"expect", 0, "TOKEN", "only if PATH is at INODE.VERSION, at VERSION, or is not there (none)"}
+#define EG_OPTION_DURABILITY                                                                       \
+    {"durability", 0, "HOW", "of the commit: group (default), immediate or relaxed"}
+#define EG_OPTION_DRY_RUN {"dry-run", 0, NULL, "show what would be done, and do nothing"}
 
 /* ---- options.c ---- */
 
@@ -93,6 +105,12 @@ engram_status eg_option_number(const eg_cli *cli, const char *name, uint64_t low
                                uint64_t *value, engram_error *error);
 engram_status eg_option_size(const eg_cli *cli, const char *name, uint64_t *value,
                              engram_error *error);
+/* Seconds: "90", "90s", "15m", "36h", "7d", "2w". */
+engram_status eg_option_duration(const eg_cli *cli, const char *name, uint64_t *seconds,
+                                 engram_error *error);
+/* Octal permission bits, up to 7777. */
+engram_status eg_option_mode(const eg_cli *cli, const char *name, uint32_t *mode,
+                             engram_error *error);
 /* 0..1; a percent sign divides by a hundred. */
 engram_status eg_option_share(const eg_cli *cli, const char *name, double *value,
                               engram_error *error);
@@ -109,6 +127,13 @@ engram_status eg_cli_memory(const eg_cli *cli, uint64_t *memory, engram_error *e
 engram_status eg_cli_open(eg_cli *cli, bool read_only, engram_error *error);
 /* Pins the version of --at, or the newest. */
 engram_status eg_cli_pin(eg_cli *cli, eg_version *version, engram_error *error);
+/* Opens for reading and pins the same. */
+engram_status eg_cli_open_view(eg_cli *cli, engram_view **view, engram_error *error);
+/* What --durability says, or the default. */
+engram_status eg_cli_durability(const eg_cli *cli, engram_durability *durability,
+                                engram_error *error);
+/* ENGRAM_INVALID when path lies in the engram's own directory, or would. */
+engram_status eg_cli_check_output(const eg_cli *cli, const char *path, engram_error *error);
 engram_status eg_cli_open_pool(eg_cli *cli, engram_error *error);
 /* Opens into cli->device (and cli->pool) what --device and --threads say. */
 engram_status eg_cli_open_device(eg_cli *cli, engram_error *error);
@@ -133,6 +158,8 @@ void eg_output_list_item(eg_cli *cli, json_t *item); /* takes item */
 engram_status eg_output_check(void);
 /* For people, on standard output; nothing with --json or --quiet. */
 void eg_output_say(eg_cli *cli, const char *format, ...) __attribute__((format(printf, 2, 3)));
+/* The same for a path, as eg_path_print. */
+void eg_output_say_path(eg_cli *cli, const char *path);
 /* One line on standard error, "engram: ...", with control characters escaped. */
 void eg_output_note(eg_cli *cli, const char *format, ...) __attribute__((format(printf, 2, 3)));
 /* A sentence as one line, with control characters escaped. */
@@ -157,6 +184,8 @@ const char *eg_text_bytes(char text[EG_TEXT_SIZE], uint64_t size); /* "1.5 MB" *
 const char *eg_text_rate(char text[EG_TEXT_SIZE], uint64_t size, double seconds); /* "240 MB/s" */
 const char *eg_text_time(char text[EG_TEXT_SIZE], int64_t seconds, uint32_t nanoseconds,
                          bool precise);
+const char *eg_text_time_ns(char text[EG_TEXT_SIZE], uint64_t time_ns); /* precise */
+const char *eg_text_seconds(char text[EG_TEXT_SIZE], uint64_t seconds); /* "36h" */
 double eg_seconds_since(uint64_t start_ns); /* of the monotonic clock */
 double eg_ratio(double a, double b);        /* a / b, or 0 when b is 0 */
 
@@ -169,12 +198,95 @@ void eg_path_print(FILE *out, eg_view path);
 void eg_path_escape(eg_buffer *out, eg_view path);
 /* key, with U+FFFD for what is not UTF-8; then also key_base64 with the bytes. */
 void eg_path_json(json_t *object, const char *key, eg_view path);
+typedef struct eg_stored_name {
+    char text[EG_PATH_MAX + 1];
+} eg_stored_name;
+/* An operand as the path that is stored: without slashes at its ends and without "."; "" is the
+ * root. ENGRAM_INVALID when it has "..", or is longer than a path or a name can be. */
+engram_status eg_path_operand(const char *operand, eg_stored_name *path, engram_error *error);
+/* Where the last name begins. */
+const char *eg_path_base(const char *path);
 static inline eg_view eg_view_of(const char *text)
 {
     return (eg_view){(const uint8_t *)text, strlen(text)};
 }
 /* Length of the UTF-8 character at bytes, or 0 when there is none. */
 size_t eg_utf8_size(const uint8_t *bytes, size_t size);
+
+/* ---- entry.c: what is known of a stored path ---- */
+
+enum { EG_TOKEN_SIZE = 48 };
+const char *eg_entry_token(const struct engram_stat *stat, char text[EG_TOKEN_SIZE]);
+/* The target of a symbolic link, "" for anything else. */
+engram_status eg_entry_target(engram_view *view, const char *path, const struct engram_stat *stat,
+                              eg_stored_name *target, engram_error *error);
+/* Fields of an entry, the same in every document; target "": none. */
+void eg_entry_fill(json_t *object, const char *path, const struct engram_stat *stat, const char *target);
+json_t *eg_entry_json(const char *path, const struct engram_stat *stat, const char *target);
+/* Looks path up, fills stat and target, and adds it to a list. */
+engram_status eg_entry_add(json_t *entries, engram_view *view, const char *path,
+                           struct engram_stat *stat, eg_stored_name *target, engram_error *error);
+/* Puts the list into the document as "entries" (takes it); if path_count is 1, the fields of its
+ * one entry too. */
+void eg_entries_put(eg_cli *cli, json_t *entries, int path_count);
+/* Mode, links, owner, group, size and time, and a space, on standard output. */
+void eg_entry_print_long(const struct engram_stat *stat);
+const char *eg_entry_mode(const struct engram_stat *stat, char text[11]); /* "-rw-r--r--" */
+
+/* ---- content.c ---- */
+
+/* Takes the next bytes of a content; other than ENGRAM_OK ends it. */
+typedef engram_status eg_content_sink(void *context, const void *bytes, size_t size,
+                                      engram_error *error);
+/* Hands a regular file's bytes on in order. stat (may be NULL) is filled before the first. */
+engram_status eg_content_read(engram_view *view, const char *path, struct engram_stat *stat,
+                              eg_content_sink *sink, void *context, engram_error *error);
+/* The same to standard output. */
+engram_status eg_content_print(eg_cli *cli, engram_view *view, const char *path,
+                               engram_error *error);
+
+/* ---- edit.c: commands that change something ---- */
+
+/* One transaction, from the options --expect and --durability. */
+typedef struct eg_cli_edit {
+    eg_cli *cli;
+    engram_transaction *transaction;
+    engram_expected expected;
+} eg_cli_edit;
+engram_status eg_cli_edit_begin(eg_cli *cli, eg_cli_edit *edit, engram_error *error);
+/* Commits when status is ENGRAM_OK, else aborts; returns how it ended, and in *version what the
+ * commit made. */
+engram_status eg_cli_edit_end(eg_cli_edit *edit, engram_status status, uint64_t *version,
+                          engram_error *error);
+/* What --expect says, any without it. */
+engram_status eg_cli_edit_expected(const eg_cli *cli, engram_expected *expected, engram_error *error);
+/* "version", and the fields of path as it is now, into the document; *stat may be NULL. */
+engram_status eg_cli_edit_report(eg_cli *cli, const char *path, uint64_t version, struct engram_stat *stat,
+                             engram_error *error);
+
+/* ---- changes.c: how two versions differ ---- */
+
+typedef struct eg_changes {
+    eg_cli *cli;
+    bool ends_with_zero;
+    uint64_t count;
+} eg_changes;
+/* Prints each change below prefix, or streams it into the list "changes". */
+engram_status eg_changes_print(eg_changes *changes, engram_view *from, engram_view *to,
+                               const char *prefix, engram_error *error);
+
+/* ---- retention.c ---- */
+
+/* What the options every, last, hourly ... say over what *retention has; *changed: any was given. */
+engram_status eg_retention_read(const eg_cli *cli, engram_retention *retention, bool *changed,
+                                engram_error *error);
+json_t *eg_retention_json(const engram_retention *retention);
+void eg_retention_say(eg_cli *cli, const engram_retention *retention);
+
+/* ---- info_versions.c ---- */
+
+/* The versions that can be pinned: a list "versions", which ends the document, or lines. */
+engram_status eg_info_versions(eg_cli *cli, engram_error *error);
 
 /* ---- progress.c ---- */
 

@@ -1,9 +1,4 @@
 /* engram extract: from an engram back to a file system. */
-#include <limits.h>
-#include <stdlib.h>
-#include <string.h>
-#include <sys/stat.h>
-
 #include <inttypes.h>
 
 #include "cli/cli.h"
@@ -11,7 +6,7 @@
 
 static const eg_option options[] = {
     {"output", 'o', "DIR", "where to: stored path a/b becomes DIR/a/b; made when missing"},
-    {"at", 0, "VERSION", "as of this version; 'engram info' lists them"},
+    EG_OPTION_AT,
     {"sparse", 0, NULL, "leave holes where there are only zeros"},
     {"overwrite", 0, NULL, "replace files that are there"},
     {0},
@@ -63,22 +58,6 @@ static engram_status extract(eg_cli *cli, const eg_version *version, const eg_ex
     return status;
 }
 
-/* The engram's own directory, or one below it, is no place to extract to. */
-static engram_status check_output(const char *dir, const char *output, engram_error *error)
-{
-    struct stat engram, at;
-    char path[PATH_MAX] = "";
-    if (stat(dir, &engram) != 0 || realpath(output, path) == NULL)
-        return ENGRAM_OK; /* said when it is opened, or made anew: then its parent counts */
-    for (char *slash; path[0] != 0; *slash = 0) {
-        if (stat(path, &at) == 0 && at.st_dev == engram.st_dev && at.st_ino == engram.st_ino)
-            return eg_fail(error, ENGRAM_INVALID,
-                           "extract: %s lies in the engram itself; name another directory", output);
-        slash = strrchr(path, '/');
-    }
-    return ENGRAM_OK;
-}
-
 static engram_status run(eg_cli *cli, engram_error *error)
 {
     eg_version version = {0};
@@ -94,7 +73,7 @@ static engram_status run(eg_cli *cli, engram_error *error)
         return eg_fail(error, ENGRAM_INVALID, "extract: where to? Name a directory with -o DIR");
     EG_TRY(eg_cli_open_pool(cli, error));
     EG_TRY(eg_cli_open(cli, true, error));
-    EG_TRY(check_output(eg_engram_dir(cli->engram), o.output, error));
+    EG_TRY(eg_cli_check_output(cli, o.output, error));
     EG_TRY(eg_cli_pin(cli, &version, error));
     engram_status status = extract(cli, &version, &o, error);
     eg_version_release(&version);

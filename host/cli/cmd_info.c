@@ -4,62 +4,31 @@
 #include "cli/cli.h"
 #include "store/segment.h"
 
+static const eg_option options[] = {
+    EG_OPTION_AT,
+    {0},
+};
+
 typedef struct facts {
     eg_version version;
     eg_tree_totals tree;
     eg_store_totals store;
     uint64_t size, disk_size, bytes_vectors, bytes_records, bytes_stored;
+    engram_retention retention;
+    engram_metrics metrics;
 } facts;
 
 static engram_status gather(eg_cli *cli, facts *f, engram_error *error)
 {
-    EG_TRY(eg_engram_pin(cli->engram, &f->version, error));
+    EG_TRY(eg_cli_pin(cli, &f->version, error));
     EG_TRY(eg_fs_totals(f->version.root, &f->tree, error));
     EG_TRY(eg_store_get_totals(eg_engram_store(cli->engram), &f->store, error));
     EG_TRY(eg_engram_disk_usage(cli->engram, &f->size, &f->disk_size, error));
+    engram_get_retention(cli->engram, &f->retention);
+    engram_get_metrics(cli->engram, &f->metrics);
     f->bytes_vectors = f->store.chunks * ENGRAM_BLOCKS;
     f->bytes_records = f->store.chunks * EG_SEGMENT_RECORD_SIZE;
     f->bytes_stored = f->store.bytes_payload + f->bytes_vectors + f->bytes_records;
-    return ENGRAM_OK;
-}
-
-static const char *version_time(char text[EG_TEXT_SIZE], uint64_t time_ns)
-{
-    return eg_text_time(text, (int64_t)(time_ns / 1000000000), (uint32_t)(time_ns % 1000000000),
-                        true);
-}
-
-typedef struct labels {
-    eg_cli *cli;
-    json_t *list;
-    uint64_t count;
-    bool print;
-} labels;
-
-static engram_status on_label(void *context, uint64_t number, uint64_t time_ns, eg_view label,
-                              engram_error *error)
-{
-    labels *l = context;
-    char time[EG_TEXT_SIZE];
-    json_t *object = json_object();
-    (void)error;
-    l->count++;
-    version_time(time, time_ns);
-    eg_json_put_number(object, "version", number);
-    eg_json_put(object, "time", json_string(time));
-    eg_path_json(object, "label", label);
-    eg_json_put(l->list, NULL, object);
-    if (l->print && !l->cli->json) {
-        printf("  %6" PRIu64 "  %.19sZ  ", number, time);
-        eg_buffer text = {0};
-        eg_write_bytes(&text, label.data, label.size);
-        for (size_t i = 0; i < text.size; i++) /* a label is one line */
-            if (text.data[i] < ' ' || text.data[i] == 0x7F)
-                text.data[i] = '?';
-        fwrite(text.data, 1, text.size, stdout);
-        eg_buffer_fini(&text);
-        putchar('\n');
-    }
     return ENGRAM_OK;
 }
 
@@ -106,7 +75,7 @@ static void fill_document(eg_cli *cli, const facts *f)
     eg_chunk_config_format(&config->chunk, chunk);
     eg_path_json(d, "engram", eg_view_of(eg_engram_dir(cli->engram)));
     eg_json_put_number(d, "version", f->version.number);
-    eg_json_put(d, "time", json_string(version_time(time, f->version.time_ns)));
+    eg_json_put(d, "time", json_string(eg_text_time_ns(time, f->version.time_ns)));
     eg_json_put_number(d, "files", f->tree.files);
     eg_json_put_number(d, "directories", f->tree.directories);
     eg_json_put_number(d, "links", f->tree.links);
@@ -125,7 +94,9 @@ static void fill_document(eg_cli *cli, const facts *f)
     eg_json_put(d, "chunk", json_string(chunk));
     eg_json_put_number(d, "level", (uint64_t)config->level);
     eg_json_put(d, "hash", json_string("xxh3-128"));
+    eg_json_put_number(d, "journal_bytes", f->metrics.journal_bytes);
     eg_json_put(d, "recovery", recovery_json(eg_engram_get_recovery(cli->engram)));
+    eg_json_put(d, "retention", eg_retention_json(&f->retention));
 }
 
 static void say_facts(eg_cli *cli, const facts *f)
@@ -135,7 +106,7 @@ static void say_facts(eg_cli *cli, const facts *f)
     const eg_recovery *r = eg_engram_get_recovery(cli->engram);
     eg_chunk_config_format(&config->chunk, chunk);
     eg_output_say(cli, "version   %" PRIu64 ", %.19sZ\n", f->version.number,
-                  version_time(a, f->version.time_ns));
+                  eg_text_time_ns(a, f->version.time_ns));
     eg_output_say(cli,
                   "holds     %" PRIu64 " files (%s), %" PRIu64 " directories, %" PRIu64
                   " links, %" PRIu64 " others\n",
@@ -160,16 +131,14 @@ static void say_facts(eg_cli *cli, const facts *f)
 static engram_status run(eg_cli *cli, engram_error *error)
 {
     facts f = {0};
-    labels l = {.cli = cli, .list = NULL, .print = !cli->quiet};
     EG_TRY(eg_cli_open(cli, true, error));
     engram_status status = gather(cli, &f, error);
     if (status == ENGRAM_OK) {
         fill_document(cli, &f);
         say_facts(cli, &f);
-        eg_output_say(cli, "versions kept\n");
-        l.list = json_array();
-        status = eg_engram_labels(cli->engram, on_label, &l, error);
-        eg_json_put(cli->document, "versions", l.list);
+        eg_output_say(cli, "keeps     ");
+        eg_retention_say(cli, &f.retention);
+        status = eg_info_versions(cli, error);
     }
     eg_version_release(&f.version);
     return status;
@@ -179,9 +148,13 @@ const eg_command eg_command_info = {
     .name = "info",
     .operands = "",
     .summary = "Show what the engram holds and what it takes",
-    .details = "Files and bytes of the newest version, chunks and what they take, how the engram "
-               "was made, and\n"
-               "the versions that --at can name.\n",
+    .details = "Files and bytes of a version, chunks of all of them and what they take, how the "
+               "engram was made,\n"
+               "what opening it had to repair, which versions are kept by which rules, and those "
+               "that --at can\n"
+               "name. Of many versions without a label or a snapshot the last are shown; -v and "
+               "--json have all.\n",
     .examples = "  engram info -e my.engram\n  engram info -e my.engram --json\n",
+    .options = options,
     .run = run,
 };

@@ -12,7 +12,7 @@ static const eg_option options[] = {
     {"min", 0, "J", "least score to show, 0 to 1; default: what is above noise"},
     {"by", 0, "file|chunk", "score whole files (default), or list single chunks"},
     {"prefix", 0, "PATH", "only what is stored below PATH"},
-    {"at", 0, "VERSION", "as of this version; 'engram info' lists them"},
+    EG_OPTION_AT,
     {0},
 };
 

@@ -1,26 +1,18 @@
 /* engram verify: is everything what was written? */
 #include <inttypes.h>
 
-#include "cli/cli.h"
+#include "cli/verify.h"
 
 static const eg_option options[] = {
     {"subset", 0, "P%", "read the content of this share of the chunks only; default 100%"},
+    EG_OPTION_AT,
     {0},
 };
 
-typedef struct verification {
-    eg_cli *cli;
-    json_t *problems;
-    uint64_t count;
-    uint64_t bytes_done;
-    pthread_mutex_t lock; /* problems come from several threads */
-} verification;
-
 /* On standard output: they are what the command is asked for. */
-static void on_problem(void *context, const char *message)
+void eg_verification_problem(eg_verification *v, const char *message)
 {
     enum { KEPT_MAX = 100000 };
-    verification *v = context;
     pthread_mutex_lock(&v->lock);
     if (v->cli->json && v->count < KEPT_MAX)
         eg_json_put(v->problems, NULL, eg_json_text(message, strlen(message)));
@@ -33,53 +25,75 @@ static void on_problem(void *context, const char *message)
     pthread_mutex_unlock(&v->lock);
 }
 
+static void on_problem(void *context, const char *message)
+{
+    eg_verification_problem(context, message);
+}
+
 static void on_progress(void *context, uint64_t bytes_done, uint64_t bytes_total)
 {
-    verification *v = context;
+    eg_verification *v = context;
     pthread_mutex_lock(&v->lock);
     v->bytes_done = bytes_done;
     pthread_mutex_unlock(&v->lock);
     eg_progress_show(&v->cli->progress, bytes_done, bytes_total, 0);
 }
 
-static engram_status verify(verification *v, double subset, engram_error *error)
+static engram_status report(eg_verification *v, engram_error *error)
 {
     eg_cli *cli = v->cli;
-    uint64_t problems = 0;
     char bytes[EG_TEXT_SIZE], rate[EG_TEXT_SIZE];
-    const eg_verify_options o = {.subset = subset,
-                                 .pool = cli->pool,
-                                 .context = v,
-                                 .problem = on_problem,
-                                 .progress = on_progress};
-    EG_TRY(eg_engram_verify(cli->engram, &o, &problems, error));
     double seconds = eg_seconds_since(cli->start_ns);
-    eg_json_put_number(cli->document, "problem_count", problems);
+    eg_json_put_number(cli->document, "problem_count", v->count);
     eg_json_put(cli->document, "problems", json_incref(v->problems));
     eg_json_put_number(cli->document, "bytes_verified", v->bytes_done);
-    eg_json_put(cli->document, "subset", json_real(subset));
     eg_json_put(cli->document, "seconds", json_real(seconds));
-    if (problems != 0)
+    if (v->count != 0)
         return eg_fail(error, ENGRAM_DAMAGED,
                        "%s: %" PRIu64
                        " problems found; extract what can still be read, and restore the rest "
                        "from its source",
-                       eg_engram_dir(cli->engram), problems);
+                       eg_engram_dir(cli->engram), v->count);
     eg_output_say(cli, "no problem found: %s in %.2f s, %s\n", eg_text_bytes(bytes, v->bytes_done),
                   seconds, eg_text_rate(rate, v->bytes_done, seconds));
     return ENGRAM_OK;
 }
 
+static engram_status verify_all(eg_verification *v, double subset, engram_error *error)
+{
+    const eg_verify_options o = {.subset = subset,
+                                 .pool = v->cli->pool,
+                                 .context = v,
+                                 .problem = on_problem,
+                                 .progress = on_progress};
+    EG_TRY(eg_engram_verify(v->cli->engram, &o, &v->count, error));
+    eg_json_put(v->cli->document, "subset", json_real(subset));
+    return report(v, error);
+}
+
+static engram_status verify_version(eg_verification *v, const char *when, engram_error *error)
+{
+    uint64_t version = 0, files = 0;
+    EG_TRY(eg_verify_at(v, when, &version, &files, error));
+    eg_json_put_number(v->cli->document, "version", version);
+    eg_json_put_number(v->cli->document, "files", files);
+    return report(v, error);
+}
+
 static engram_status run(eg_cli *cli, engram_error *error)
 {
     double subset = 1.0;
-    verification v = {.cli = cli};
+    eg_verification v = {.cli = cli};
+    const char *when = eg_option_text(cli, "at");
+    if (when != NULL && eg_option_text(cli, "subset") != NULL)
+        return eg_fail(error, ENGRAM_INVALID, "verify: --at and --subset exclude each other");
     EG_TRY(eg_option_share(cli, "subset", &subset, error));
     EG_TRY(eg_cli_open_pool(cli, error));
     EG_TRY(eg_cli_open(cli, true, error));
     v.problems = json_array();
     pthread_mutex_init(&v.lock, NULL);
-    engram_status status = verify(&v, subset, error);
+    engram_status status =
+        when != NULL ? verify_version(&v, when, error) : verify_all(&v, subset, error);
     pthread_mutex_destroy(&v.lock);
     json_decref(v.problems);
     return status;
@@ -93,8 +107,12 @@ const eg_command eg_command_verify = {
                "content of every\n"
                "chunk, and computes hypervectors and the root anew. Each problem is a line; with "
                "any, the exit\n"
-               "code is 13. --subset 5% reads a part of the content, and all the rest.\n",
-    .examples = "  engram verify -e my.engram\n  engram verify -e my.engram --subset 5% --json\n",
+               "code is 13. --subset 5% reads a part of the content, and all the rest.\n\n"
+               "With --at only the files of that version are read, as their readers would, and "
+               "problems are told\n"
+               "by path.\n",
+    .examples = "  engram verify -e my.engram\n  engram verify -e my.engram --subset 5% --json\n"
+                "  engram verify -e my.engram --at before-upgrade\n",
     .options = options,
     .run = run,
 };

@@ -20,8 +20,8 @@ void eg_help_program(FILE *out, const eg_command *const *commands)
           "gives them back, and finds what is similar.\n\ncommands:\n",
           out);
     for (; *commands != NULL; commands++)
-        fprintf(out, "  %-9s %s\n", (*commands)->name, (*commands)->summary);
-    fputs("  help      help for a command\n\noptions of every command:\n", out);
+        fprintf(out, "  %-10s %s\n", (*commands)->name, (*commands)->summary);
+    fputs("  help       help for a command\n\noptions of every command:\n", out);
     print_options(out, eg_options_global);
     fputs("\nEvery option is also a variable: --no-progress is ENGRAM_NO_PROGRESS=1, -e DIR is\n"
           "ENGRAM_DIR=DIR. Arguments win over variables.\n\n"
@@ -34,13 +34,26 @@ void eg_help_program(FILE *out, const eg_command *const *commands)
           out);
 }
 
+static bool knows_when(const eg_command *command)
+{
+    for (const eg_option *o = command->options; o != NULL && o->name != NULL; o++)
+        if (o->value != NULL && strcmp(o->value, "WHEN") == 0)
+            return true;
+    return strstr(command->details, "WHEN") != NULL;
+}
+
 void eg_help_command(FILE *out, const eg_command *command)
 {
     fprintf(out, "usage: engram %s [OPTION...]%s%s\n\n%s.\n", command->name,
             *command->operands != 0 ? " " : "", command->operands, command->summary);
     if (*command->details != 0)
         fprintf(out, "\n%s", command->details);
-    if (command->options != NULL) {
+    if (knows_when(command))
+        fputs("\nWHEN is a version's number, a snapshot's name, or a time: 2026-11-27T10:00:00Z, "
+              "2026-11-27,\n'3 hours ago', yesterday; then the newest version that is not younger. "
+              "'engram info' lists\nversions and snapshots.\n",
+              out);
+    if (command->options != NULL && command->options->name != NULL) {
         fputs("\noptions:\n", out);
         print_options(out, command->options);
     }

@@ -1,6 +1,8 @@
 /* What most commands begin with: the engram, a version of it, a device, an input. */
 #include <errno.h>
 #include <fcntl.h>
+#include <limits.h>
+#include <stdlib.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -42,11 +44,65 @@ engram_status eg_cli_open(eg_cli *cli, bool read_only, engram_error *error)
 
 engram_status eg_cli_pin(eg_cli *cli, eg_version *version, engram_error *error)
 {
-    uint64_t number = UINT64_MAX;
-    EG_TRY(eg_option_number(cli, "at", 0, UINT64_MAX - 1, &number, error));
-    if (number == UINT64_MAX)
-        return eg_engram_pin(cli->engram, version, error);
-    return eg_engram_pin_number(cli->engram, number, version, error);
+    return eg_engram_pin_at(cli->engram, eg_option_text(cli, "at"), version, error);
+}
+
+engram_status eg_cli_open_view(eg_cli *cli, engram_view **view, engram_error *error)
+{
+    EG_TRY(eg_cli_open(cli, true, error));
+    return engram_pin_at(cli->engram, eg_option_text(cli, "at"), view, error);
+}
+
+engram_status eg_cli_durability(const eg_cli *cli, engram_durability *durability,
+                                engram_error *error)
+{
+    static const char *const names[] = {
+        [ENGRAM_DURABILITY_GROUP] = "group",
+        [ENGRAM_DURABILITY_IMMEDIATE] = "immediate",
+        [ENGRAM_DURABILITY_RELAXED] = "relaxed",
+    };
+    const char *text = eg_option_text(cli, "durability");
+    *durability = ENGRAM_DURABILITY_DEFAULT;
+    if (text == NULL)
+        return ENGRAM_OK;
+    for (size_t i = ENGRAM_DURABILITY_GROUP; i < sizeof names / sizeof *names; i++)
+        if (strcmp(text, names[i]) == 0)
+            *durability = (engram_durability)i;
+    return *durability != ENGRAM_DURABILITY_DEFAULT
+               ? ENGRAM_OK
+               : eg_fail(error, ENGRAM_INVALID,
+                         "--durability %s: group, immediate or relaxed is expected", text);
+}
+
+/* The nearest of path and its parents that is there, resolved. */
+static bool resolve(const char *path, char resolved[PATH_MAX])
+{
+    char text[PATH_MAX];
+    if ((size_t)snprintf(text, sizeof text, "%s", path) >= sizeof text)
+        return false;
+    for (char *end = text + strlen(text); realpath(text, resolved) == NULL; *end = 0) {
+        while (end > text && *--end != '/')
+            continue;
+        if (end == text)
+            return realpath(*text == '/' ? "/" : ".", resolved) != NULL;
+    }
+    return true;
+}
+
+engram_status eg_cli_check_output(const eg_cli *cli, const char *path, engram_error *error)
+{
+    struct stat home, at;
+    char text[PATH_MAX] = "";
+    if (stat(eg_engram_dir(cli->engram), &home) != 0 || !resolve(path, text))
+        return ENGRAM_OK; /* said when it is opened */
+    for (char *slash; text[0] != 0; *slash = 0) {
+        if (stat(text, &at) == 0 && at.st_dev == home.st_dev && at.st_ino == home.st_ino)
+            return eg_fail(error, ENGRAM_INVALID,
+                           "%s: %s lies in the engram itself; name another place",
+                           cli->command->name, path);
+        slash = strrchr(text, '/');
+    }
+    return ENGRAM_OK;
 }
 
 engram_status eg_cli_open_pool(eg_cli *cli, engram_error *error)

@@ -9,6 +9,7 @@
 
 #include "base/memory.h"
 #include "cli/cli.h"
+#include "engram/time_text.h"
 
 enum { OPTIONS_MAX = 48, LONG_FIRST = 256 };
 
@@ -282,6 +283,30 @@ engram_status eg_option_size(const eg_cli *cli, const char *name, uint64_t *valu
     if (text != NULL && !eg_size_parse(text, value))
         return eg_fail(error, ENGRAM_INVALID,
                        "--%s %s: a size is expected, as 1000000, 256M or 1.5G", name, text);
+    return ENGRAM_OK;
+}
+
+engram_status eg_option_duration(const eg_cli *cli, const char *name, uint64_t *seconds,
+                                 engram_error *error)
+{
+    const char *text = eg_option_text(cli, name);
+    if (text != NULL && !eg_text_duration(text, seconds))
+        return eg_fail(error, ENGRAM_INVALID,
+                       "--%s %s: a duration is expected, as 90s, 15m, 36h, 7d or 2w", name, text);
+    return ENGRAM_OK;
+}
+
+engram_status eg_option_mode(const eg_cli *cli, const char *name, uint32_t *mode,
+                             engram_error *error)
+{
+    const char *text = eg_option_text(cli, name);
+    if (text == NULL)
+        return ENGRAM_OK;
+    size_t digits = strspn(text, "01234567");
+    if (digits == 0 || digits > 5 || text[digits] != 0 || strtoul(text, NULL, 8) > 07777)
+        return eg_fail(error, ENGRAM_INVALID,
+                       "--%s %s: octal permission bits are expected, as 0644", name, text);
+    *mode = (uint32_t)strtoul(text, NULL, 8);
     return ENGRAM_OK;
 }
 

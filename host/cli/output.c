@@ -73,6 +73,15 @@ void eg_output_say(eg_cli *cli, const char *format, ...)
     eg_progress_resume(&cli->progress);
 }
 
+void eg_output_say_path(eg_cli *cli, const char *path)
+{
+    if (cli->json || cli->quiet)
+        return;
+    eg_progress_pause(&cli->progress);
+    eg_path_print(stdout, eg_view_of(*path != 0 ? path : "/"));
+    eg_progress_resume(&cli->progress);
+}
+
 /* Spaces and backslashes stay: this is a sentence, not a name alone. */
 void eg_output_line(FILE *out, const char *text)
 {
@@ -210,6 +219,25 @@ const char *eg_text_time(char text[EG_TEXT_SIZE], int64_t seconds, uint32_t nano
         snprintf(text + size, EG_TEXT_SIZE - size, ".%09uZ", nanoseconds % 1000000000u);
     else
         snprintf(text + size, EG_TEXT_SIZE - size, "Z");
+    return text;
+}
+
+const char *eg_text_time_ns(char text[EG_TEXT_SIZE], uint64_t time_ns)
+{
+    return eg_text_time(text, (int64_t)(time_ns / 1000000000), (uint32_t)(time_ns % 1000000000),
+                        true);
+}
+
+const char *eg_text_seconds(char text[EG_TEXT_SIZE], uint64_t seconds)
+{
+    static const struct {
+        uint64_t seconds;
+        char letter;
+    } units[] = {{86400, 'd'}, {3600, 'h'}, {60, 'm'}, {1, 's'}};
+    size_t i = 0;
+    while (seconds % units[i].seconds != 0 || (seconds == 0 && i < 3))
+        i++;
+    snprintf(text, EG_TEXT_SIZE, "%" PRIu64 "%c", seconds / units[i].seconds, units[i].letter);
     return text;
 }
 

@@ -136,3 +136,34 @@ void eg_path_json(json_t *object, const char *key, eg_view path)
                 text.failed ? NULL : json_stringn((const char *)text.data, text.size));
     eg_buffer_fini(&text);
 }
+
+engram_status eg_path_operand(const char *operand, eg_stored_name *path, engram_error *error)
+{
+    size_t size = 0;
+    for (const char *at = operand; *at != 0;) {
+        size_t length = strcspn(at, "/");
+        bool skipped = length == 0 || (length == 1 && *at == '.');
+        if (length == 2 && memcmp(at, "..", 2) == 0)
+            return eg_fail(error, ENGRAM_INVALID, "%s: stored paths have no '..'; write it out",
+                           operand);
+        if (length > EG_NAME_MAX || (!skipped && size + 1 + length > EG_PATH_MAX))
+            return eg_fail(error, ENGRAM_INVALID,
+                           "%.200s: longer than the %d bytes of a name or the %d of a path",
+                           operand, EG_NAME_MAX, EG_PATH_MAX);
+        if (!skipped) {
+            if (size != 0)
+                path->text[size++] = '/';
+            memcpy(path->text + size, at, length);
+            size += length;
+        }
+        at += length + (at[length] == '/');
+    }
+    path->text[size] = 0;
+    return ENGRAM_OK;
+}
+
+const char *eg_path_base(const char *path)
+{
+    const char *slash = strrchr(path, '/');
+    return slash != NULL ? slash + 1 : path;
+}

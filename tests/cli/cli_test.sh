@@ -7,52 +7,9 @@ engram=$1
 golden_input=$2
 newer_manifest=$3
 shift 3
-here=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
-root=$(cd "$here/../.." && pwd)
+# shellcheck source=tests/cli/common.sh
+. "$(dirname "${BASH_SOURCE[0]}")/common.sh"
 golden=$root/tests/golden/hypervectors.txt
-unset "${!ENGRAM_@}"
-export LC_ALL=C.UTF-8
-
-say() { printf '%s\n' "$*"; }
-# shellcheck source=scripts/compare.sh
-. "$root/scripts/compare.sh"
-
-work=$(mktemp -d "${TMPDIR:-/tmp}/engram-cli.XXXXXX") || exit 1
-trap 'chmod -R u+rwX "$work" 2>/dev/null; rm -rf "$work"' EXIT
-
-# die WHAT: with the line of the test that led here.
-die() {
-  local frame=1
-  while [[ ${FUNCNAME[frame]:-main} != test_* && $frame -lt ${#FUNCNAME[@]} ]]; do frame=$((frame + 1)); done
-  say "FAILED: ${FUNCNAME[frame]:-main}, line ${BASH_LINENO[frame - 1]}: $*"
-  [ -s "$work/out" ] && say "--- standard output:" && head -c 2000 "$work/out"
-  [ -s "$work/err" ] && say "--- standard error:" && head -c 2000 "$work/err"
-  exit 1
-}
-# expect CODE ARGUMENT...: runs engram; output goes to $work/out and $work/err.
-expect() {
-  local code=$1 rc=0
-  shift
-  "$engram" "$@" >"$work/out" 2>"$work/err" </dev/null || rc=$?
-  [ "$rc" -eq "$code" ] || die "engram $*: exit code $rc instead of $code"
-}
-# says TEXT: standard error has one line with it.
-says() { grep -qF -- "$1" "$work/err" || die "standard error does not say '$1'"; }
-prints() { grep -qF -- "$1" "$work/out" || die "standard output does not say '$1'"; }
-# json FILTER: standard output is one document for which the filter holds.
-json() { jq -es "length == 1 and (.[0] | $1)" "$work/out" >/dev/null || die "not in the document: $1"; }
-value() { jq -r "$1" "$work/out"; }
-same() { cmp -- "$1" "$2" >&2 || die "$1 and $2 differ"; }
-random_bytes() { "$golden_input" lcg "$1"; }
-# wait_for COMMAND...: until it succeeds, a minute at most.
-wait_for() {
-  local i
-  for i in $(seq 600); do
-    "$@" >/dev/null 2>&1 && return
-    sleep 0.1
-  done
-  die "waited in vain for: $*"
-}
 
 make_odd_tree() {
   mkdir -p in/empty in/deep/a/b/c "in/with spaces"
@@ -203,12 +160,25 @@ test_exit_codes() {
   expect 15 query -e e --device opencl:99.0 in/x
   expect 0 --version
   expect 0 help
-  local command
-  for command in init encode ls cat extract query verify info devices vector bench; do
-    expect 0 help "$command"
-    prints 'examples:'
+}
+
+# Each command has its help and its part of the manual page, and each of its options is in both.
+test_help() {
+  local command option page=$root/docs/man/engram.1
+  expect 0 help
+  mapfile -t commands < <(sed -n '/^commands:/,/^$/s/^  \([a-z]*\) .*/\1/p' "$work/out" | grep -v help)
+  [ ${#commands[@]} -ge 20 ] || die "only ${#commands[@]} commands are listed"
+  for command in "${commands[@]}"; do
     expect 0 "$command" --help
     prints "usage: engram $command"
+    expect 0 help "$command"
+    prints 'examples:'
+    awk 'length > 110 { exit 1 }' "$work/out" || die "help of $command has lines that are too long"
+    grep -qx ".Ss $command" "$page" || die "the manual page has no part for $command"
+    sed -n "/^\.Ss $command\$/,/^\.S[sh]/p" "$page" >part
+    while read -r option; do
+      grep -q -- "Fl -$option\b" part || die "the manual page does not know $command --$option"
+    done < <(sed -n '/^options:/,/^$/s/^  .* --\([a-z0-9-]*\) .*/\1/p' "$work/out")
   done
 }
 
@@ -337,13 +307,6 @@ test_second_writer() {
   wait "$writer" || code=$?
   [ "$code" -eq 0 ] || die "the first writer ended with $code: $(<writer-errors)"
   expect 0 ls -e e held
-}
-
-# damage FILE: flips a bit in the middle of its data.
-damage() {
-  local at=$2 byte
-  byte=$(od -An -tu1 -j "$at" -N 1 "$1")
-  printf '%b' "\\x$(printf %02x $((byte ^ 1)))" | dd of="$1" bs=1 seek="$at" conv=notrunc status=none
 }
 
 test_damage() {
@@ -546,15 +509,4 @@ test_bench() {
   expect 15 bench bundle --device warp
 }
 
-if [ $# -eq 0 ]; then
-  mapfile -t names < <(declare -F | sed -n 's/^declare -f test_//p')
-  set -- "${names[@]}"
-fi
-for name; do
-  from=$EPOCHREALTIME
-  mkdir "$work/$name" && cd "$work/$name" || exit 1
-  rm -f "$work/out" "$work/err"
-  "test_$name"
-  cd "$work" && remove_tree "$work/$name"
-  awk -v name="$name" -v a="$from" -v b="$EPOCHREALTIME" 'BEGIN { printf "ok %-20s %5.1f s\n", name, b - a }'
-done
+run_tests "$@"

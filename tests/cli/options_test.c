@@ -11,11 +11,8 @@
 #include "cli/cli.h"
 
 static const eg_option options[] = {
-    {"exclude", 0, "GLOB", ""},
-    {"level", 'l', "N", ""},
-    {"mirror", 0, NULL, ""},
-    {"share", 0, "P", ""},
-    {0},
+    {"exclude", 0, "GLOB", ""}, {"level", 'l', "N", ""}, {"mirror", 0, NULL, ""},
+    {"share", 0, "P", ""},      {"mode", 0, "MODE", ""}, {0},
 };
 static const eg_command command = {.name = "work",
                                    .operands = "",
@@ -185,12 +182,49 @@ static void test_sizes(void **state)
             fail_msg("'%s' is no size", bad[i]);
 }
 
+static void test_durations(void **state)
+{
+    (void)state;
+    eg_cli cli;
+    uint64_t seconds = 5;
+    assert_parses(&cli, "work --age 36h");
+    assert_int_equal(eg_option_duration(&cli, "other", &seconds, NULL), ENGRAM_OK);
+    assert_int_equal(seconds, 5); /* not given: as it was */
+    assert_int_equal(eg_option_duration(&cli, "age", &seconds, NULL), ENGRAM_OK);
+    assert_int_equal(seconds, 129600);
+    cli.settings[0].value = "soon";
+    assert_int_equal(eg_option_duration(&cli, "age", &seconds, NULL), ENGRAM_INVALID);
+    eg_free(cli.settings);
+}
+
+static void test_modes(void **state)
+{
+    (void)state;
+    eg_cli cli;
+    uint32_t mode = 0123;
+    static const char *const bad[] = {"", "8", "0x1", "-1", "10000", "rw", "0000644", "6 4"};
+    assert_parses(&cli, "work");
+    assert_int_equal(eg_option_mode(&cli, "mode", &mode, NULL), ENGRAM_OK);
+    assert_int_equal(mode, 0123); /* not given: as it was */
+    eg_free(cli.settings);
+    assert_parses(&cli, "work --mode 04755");
+    assert_int_equal(eg_option_mode(&cli, "mode", &mode, NULL), ENGRAM_OK);
+    assert_int_equal(mode, 04755);
+    for (size_t i = 0; i < sizeof bad / sizeof *bad; i++) {
+        cli.settings[0].value = bad[i];
+        if (eg_option_mode(&cli, "mode", &mode, NULL) != ENGRAM_INVALID)
+            fail_msg("'%s' is no mode", bad[i]);
+    }
+    eg_free(cli.settings);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_arguments),   cmocka_unit_test(test_wrong_usage),
         cmocka_unit_test(test_environment), cmocka_unit_test(test_values),
-        cmocka_unit_test(test_sizes),
+        cmocka_unit_test(test_sizes),       cmocka_unit_test(test_durations),
+        cmocka_unit_test(test_modes),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

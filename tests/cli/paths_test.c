@@ -99,16 +99,56 @@ static void test_texts(void **state)
     assert_string_equal(eg_text_time(text, 0, 5, true), "1970-01-01T00:00:00.000000005Z");
     assert_string_equal(eg_text_time(text, 1700000000, 0, false), "2023-11-14T22:13:20Z");
     assert_string_equal(eg_text_time(text, -1, 0, false), "1969-12-31T23:59:59Z");
+    assert_string_equal(eg_text_seconds(text, 0), "0s");
+    assert_string_equal(eg_text_seconds(text, 90), "90s");
+    assert_string_equal(eg_text_seconds(text, 5400), "90m");
+    assert_string_equal(eg_text_seconds(text, 129600), "36h");
+    assert_string_equal(eg_text_seconds(text, 604800), "7d");
     assert_string_equal(eg_text_time(text, INT64_MAX, 0, false), "@9223372036854775807");
+}
+
+static void assert_operand(const char *operand, const char *expected)
+{
+    eg_stored_name path;
+    engram_status status = eg_path_operand(operand, &path, NULL);
+    if (expected == NULL)
+        assert_int_equal(status, ENGRAM_INVALID);
+    else
+        assert_string_equal(path.text, expected);
+}
+
+static void test_operands(void **state)
+{
+    (void)state;
+    char name[EG_NAME_MAX + 2] = "", path[EG_PATH_MAX + 2] = "";
+    assert_operand("", "");
+    assert_operand("/", "");
+    assert_operand("./.", "");
+    assert_operand("a", "a");
+    assert_operand("//a///b/./c/", "a/b/c");
+    assert_operand("..", NULL);
+    assert_operand("a/../b", NULL);
+    assert_operand("..a/b..", "..a/b..");
+    memset(name, 'n', EG_NAME_MAX);
+    assert_operand(name, name);
+    name[EG_NAME_MAX] = 'n';
+    assert_operand(name, NULL);
+    for (size_t i = 0; i < EG_PATH_MAX; i++)
+        path[i] = i % 2 == 0 ? 'p' : '/';
+    assert_operand(path, path);
+    path[EG_PATH_MAX - 2] = 'p';
+    path[EG_PATH_MAX] = 'p';
+    assert_operand(path, NULL);
+    assert_string_equal(eg_path_base("a/b"), "b");
+    assert_string_equal(eg_path_base("a"), "a");
+    assert_string_equal(eg_path_base(""), "");
 }
 
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_escape),
-        cmocka_unit_test(test_utf8),
-        cmocka_unit_test(test_json),
-        cmocka_unit_test(test_texts),
+        cmocka_unit_test(test_escape), cmocka_unit_test(test_utf8),     cmocka_unit_test(test_json),
+        cmocka_unit_test(test_texts),  cmocka_unit_test(test_operands),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -1,0 +1,79 @@
+/* The rules by which versions are kept: from options, for programs, for people. */
+#include <inttypes.h>
+
+#include "cli/cli.h"
+
+typedef struct period {
+    const char *name; /* of the option and of the member */
+    const char *unit;
+    size_t offset;
+} period;
+
+static const period periods[] = {
+    {"hourly", "hour", offsetof(engram_retention, hourly)},
+    {"daily", "day", offsetof(engram_retention, daily)},
+    {"weekly", "week", offsetof(engram_retention, weekly)},
+    {"monthly", "month", offsetof(engram_retention, monthly)},
+    {"yearly", "year", offsetof(engram_retention, yearly)},
+};
+enum { PERIOD_COUNT = sizeof periods / sizeof *periods };
+
+static uint32_t *count_of(const engram_retention *retention, size_t i)
+{
+    return (uint32_t *)((char *)(uintptr_t)retention + periods[i].offset);
+}
+
+static engram_status read_count(const eg_cli *cli, const char *name, uint32_t *count, bool *changed,
+                                engram_error *error)
+{
+    uint64_t number = *count;
+    EG_TRY(eg_option_number(cli, name, 0, UINT32_MAX, &number, error));
+    *count = (uint32_t)number;
+    *changed |= eg_option_text(cli, name) != NULL;
+    return ENGRAM_OK;
+}
+
+engram_status eg_retention_read(const eg_cli *cli, engram_retention *retention, bool *changed,
+                                engram_error *error)
+{
+    *changed = eg_option_text(cli, "every") != NULL;
+    EG_TRY(eg_option_duration(cli, "every", &retention->every_s, error));
+    EG_TRY(read_count(cli, "last", &retention->last, changed, error));
+    for (size_t i = 0; i < PERIOD_COUNT; i++)
+        EG_TRY(read_count(cli, periods[i].name, count_of(retention, i), changed, error));
+    return ENGRAM_OK;
+}
+
+json_t *eg_retention_json(const engram_retention *retention)
+{
+    json_t *object = json_object();
+    eg_json_put_number(object, "every_seconds", retention->every_s);
+    eg_json_put_number(object, "last", retention->last);
+    for (size_t i = 0; i < PERIOD_COUNT; i++)
+        eg_json_put_number(object, periods[i].name, *count_of(retention, i));
+    return object;
+}
+
+void eg_retention_say(eg_cli *cli, const engram_retention *retention)
+{
+    char text[EG_TEXT_SIZE];
+    const char *between = "";
+    if (retention->every_s != 0) {
+        eg_output_say(cli, "every version of the last %s",
+                      eg_text_seconds(text, retention->every_s));
+        between = ", ";
+    }
+    if (retention->last != 0) {
+        eg_output_say(cli, "%sthe last %" PRIu32, between, retention->last);
+        between = ", ";
+    }
+    for (size_t i = 0; i < PERIOD_COUNT; i++) {
+        uint32_t count = *count_of(retention, i);
+        if (count == 0)
+            continue;
+        eg_output_say(cli, "%s1 of each of the last %" PRIu32 " %ss", between, count,
+                      periods[i].unit);
+        between = ", ";
+    }
+    eg_output_say(cli, "%ssnapshots, labelled versions, the newest\n", between);
+}
