@@ -21,34 +21,62 @@ static engram_status open_file(eg_journal *journal, uint64_t number, int flags, 
 
 /* ---- the last file ---- */
 
-static engram_status write_again(eg_journal *journal, eg_file *file, uint64_t end,
-                                 engram_error *cause)
+static engram_status copy_records(eg_journal *journal, eg_file *file, eg_file *copy, uint64_t end,
+                                  engram_error *cause)
 {
     eg_io *io = journal->io;
+    EG_TRY(io->truncate(io, copy, 0, cause)); /* a crash may have left it */
     for (uint64_t offset = 0; offset < end;) {
         size_t size = end - offset < COPY_SIZE ? (size_t)(end - offset) : COPY_SIZE;
         EG_TRY(io->read(io, file, offset, journal->buffer, size, cause));
-        EG_TRY(io->write(io, file, offset, journal->buffer, size, cause));
+        EG_TRY(io->write(io, copy, offset, journal->buffer, size, cause));
         offset += size;
     }
-    return io->sync(io, file, cause);
+    return io->sync(io, copy, cause);
 }
 
-/* What was read of the last file becomes durable, what lies beyond goes away, in this order: the
- * size of a file that was cut says that its records are durable. */
-static engram_status cut_file(eg_journal *journal, eg_file *file, uint64_t end, engram_error *cause)
+static engram_status write_copy(eg_journal *journal, eg_file *file, const char *path, uint64_t end,
+                                engram_error *cause)
+{
+    eg_io *io = journal->io;
+    eg_file *copy = NULL;
+    EG_TRY(io->open(io, path, EG_OPEN_WRITE | EG_OPEN_MAY_CREATE, &copy, cause));
+    engram_status status = copy_records(journal, file, copy, end, cause);
+    io->close(io, &copy);
+    return status;
+}
+
+/* A copy takes the file's place: records that were durable must not be written where they are, or
+ * a power cut might tear them. *file becomes the copy. */
+static engram_status replace_file(eg_journal *journal, uint64_t number, eg_file **file,
+                                  uint64_t end, engram_error *cause)
+{
+    eg_io *io = journal->io;
+    char *temporary = eg_path_join(journal->dir, "tail.tmp");
+    engram_status status = temporary != NULL ? write_copy(journal, *file, temporary, end, cause)
+                                             : eg_journal_no_memory(journal, cause);
+    if (status == ENGRAM_OK)
+        status = io->rename(io, temporary, eg_file_name(*file), cause);
+    eg_free(temporary);
+    EG_TRY(status);
+    EG_TRY(io->sync_dir(io, journal->dir, cause));
+    io->close(io, file);
+    return open_file(journal, number, EG_OPEN_WRITE, file, cause);
+}
+
+/* What was read of the last file becomes durable and what lies beyond goes away, at once: the size
+ * of a file that was cut says that its records are durable. */
+static engram_status cut_file(eg_journal *journal, uint64_t number, eg_file **file, uint64_t end,
+                              engram_error *cause)
 {
     eg_io *io = journal->io;
     uint64_t size;
-    EG_TRY(io->size(io, file, &size, cause));
+    EG_TRY(io->size(io, *file, &size, cause));
     if (size < end)
         return eg_fail(cause, ENGRAM_DAMAGED, "%s ends at %" PRIu64 ", but its records at %" PRIu64,
-                       eg_file_name(file), size, end);
-    if (size > end) {
-        EG_TRY(write_again(journal, file, end, cause));
-        EG_TRY(io->truncate(io, file, end, cause));
-    }
-    return io->sync(io, file, cause);
+                       eg_file_name(*file), size, end);
+    return size > end ? replace_file(journal, number, file, end, cause)
+                      : io->sync(io, *file, cause);
 }
 
 /* Says in the last file that there is a next one, which is there by now. */
@@ -125,7 +153,7 @@ static engram_status start_behind(eg_journal *journal, const eg_journal_end *end
 {
     eg_file *last = NULL;
     EG_TRY(open_file(journal, end->file, EG_OPEN_WRITE, &last, cause));
-    engram_status status = cut_file(journal, last, end->offset, cause);
+    engram_status status = cut_file(journal, end->file, &last, end->offset, cause);
     if (status == ENGRAM_OK)
         status = remove_later(journal, end->file + 1, cause);
     if (status == ENGRAM_OK)

@@ -9,7 +9,7 @@
 
 #include "crash/model.h"
 #include "crash/ram_disk.h"
-#include "engram/engram.h"
+#include "engram/core.h"
 
 #define CRASH_DIR "/e" /* where the engram is */
 

@@ -6,7 +6,7 @@
 #define EG_TESTS_CRASH_WRITER_H
 
 #include "crash/model.h"
-#include "engram/engram.h"
+#include "engram/core.h"
 
 typedef struct writer_name { /* what the transaction made of a path */
     char path[64];

@@ -213,13 +213,9 @@ static void a_torn_log_is_mended_in_order(void **state)
     store_file(*state, wal_name(4), "y", 1);
     store_file(*state, "spare-1.wal", "y", 1);
     journal = open_traced(&io, *state);
-<<<<<<< HEAD
-    assert_traced("wstsuuudwtasdws");
+    assert_traced("twsrduuudwtasdws");
     commit_text(journal, 2, "y");
     assert_traced("ws");
-=======
-    assert_traced("twsrduuudasd");
->>>>>>> crash
     close_log(journal, NULL);
     assert_traced("ts");
     journal = open_traced(&io, *state);
