@@ -66,9 +66,9 @@ test_versions() {
   printf new >in/c
   expect 0 encode -e e in --label two
   expect 0 info -e e --json
-  json '[.versions[].label] == ["one", "two"]'
+  json '[.versions[].label | select(. != "")] == ["one", "two"] and .versions[-1].newest'
   local one
-  one=$(value '.versions[0].version')
+  one=$(value '.versions[] | select(.label == "one").version')
   expect 0 cat -e e --at "$one" in/a
   [ "$(<"$work/out")" = first ] || die "version $one has not the first content"
   expect 0 cat -e e in/a
@@ -223,7 +223,7 @@ test_documents() {
   expect 0 info -e e --json
   json '([.version, .files, .directories, .links, .chunks, .bytes_logical, .bytes_stored, .bytes_on_disk, .segments, .level,
     .codebook.version, .recovery.transactions] | all(type == "number")) and .files == 3 and .bytes_logical == 300001'
-  json '([.time, .chunk, .hash, .codebook.seed] | all(type == "string")) and (.versions | length == 1)'
+  json '([.time, .chunk, .hash, .codebook.seed] | all(type == "string")) and ([.versions[] | select(.label != "")] | length == 1)'
   expect 0 devices --json
   json '(.devices | length >= 1) and .devices[0].spec == "scalar"'
   expect 0 vector --json in/r

@@ -249,7 +249,7 @@ test_move() {
   expect 0 mv -e e a b
   prints 'a -> b'
   expect 0 mv -e e --json b d
-  json '.from == "b" and .path == "d/b" and .token == "\(.inode).\(.version)"'
+  json '.from == "b" and .path == "d/b" and (.token | startswith("2.")) and .version > 2'
   expect 0 mv -e e d/b d/x
   holds d/x one
   expect 0 mv -e e d new
@@ -282,7 +282,7 @@ test_mkdir() {
   lists $'a\na/b\nc\nx\nx/y\nx/y/z'
   expect 5 mkdir -e e n/o
   put file x
-  expect 2 mkdir -e e -p file/d
+  expect 4 mkdir -e e -p file/d
   expect 4 mkdir -e e file
   expect 0 mkdir -e e --json one
   json '.path == "one" and .kind == "directory" and (.version | type == "number") and (.entries | length == 1)'
@@ -338,8 +338,8 @@ test_list_filter() {
   before=$(newest)
   put in/new new
   lists 'in/new' --changed-after "$before" --kind file
-  expect 0 snapshot create -e e now
-  lists '' --changed-after now
+  expect 0 snapshot create -e e here
+  lists '' --changed-after here
   expect 0 ls -e e --json --glob 'in/sub/*'
   json '[.entries[].path] == ["in/sub/c.c", "in/sub/d.h"] and (.entries[0].token | type == "string")'
   lists 'in/a.c' in/a.c
@@ -357,7 +357,7 @@ test_at() {
   put a one
   local one two three time
   one=$(value .version)
-  expect 0 snapshot create -e e first
+  expect 0 snapshot create -e e --at "$one" first
   put b x
   two=$(value .version)
   sleep 1.1
@@ -641,9 +641,10 @@ test_odd_names() {
     printf '%s' "$name" | cmp - "$work/out" || die "another content under an odd name"
     expect 0 stat -e e --json -- "$name"
     expect 0 log -e e -- "$name"
+    [ ${#name} -ge 255 ] && continue
     expect 0 mv -e e -- "$name" "d$name"
-    [ ${#name} -ge 255 ] || expect 0 mv -e e -- "d$name" "$name"
-  done 2>/dev/null
+    expect 0 mv -e e -- "d$name" "$name"
+  done
   expect 0 stat -e e --json $'not-utf8-\xff\xfe'
   json '.path_base64 == "bm90LXV0Zjgt//4="'
   script -qec "'$engram' stat -e e $'\\033[2J'" /dev/null </dev/null >"$work/out" 2>/dev/null || return 0
@@ -659,7 +660,7 @@ test_two_writers() {
   exec 5>pipe
   printf 'the beginning, ' >&5
   wait_for grep -qx "$writer" e/LOCK
-  for command in 'put a r' 'rm a' 'mv a b' 'mkdir d' 'snapshot create s' 'snapshot keep --last 3' 'rollback --to 1' checkpoint; do
+  for command in 'put a' 'rm a' 'mv a b' 'mkdir d' 'snapshot create s' 'snapshot keep --last 3' 'rollback --to 1' checkpoint; do
     # shellcheck disable=SC2086
     expect 11 $command -e e
     says "$writer"
