@@ -147,22 +147,31 @@ static void end_edit(eg_taking *t)
     eg_edit_abort(&t->edit);
 }
 
+static engram_status apply_counted(eg_engram *e, eg_taking *t, const accepted *a,
+                                   engram_error *error)
+{
+    size_t live = t->apply.live.count, dead = t->apply.dead.count;
+    EG_TRY(eg_apply_run(&t->apply, (eg_view){t->lines.data + a->offset, a->size}, error));
+    EG_TRY(eg_apply_finish(&t->apply, error));
+    pthread_mutex_lock(&e->bundle_lock);
+    engram_status status =
+        eg_count_root(e, e->bundle, &t->apply.live, live, &t->apply.dead, dead, error);
+    pthread_mutex_unlock(&e->bundle_lock);
+    return status;
+}
+
+/* A failed transaction leaves the lists as they are counted in the root bundle. */
 static engram_status apply_line(eg_engram *e, eg_taking *t, const accepted *a, uint64_t version,
                                 engram_error *error)
 {
     size_t live = t->apply.live.count, dead = t->apply.dead.count;
     t->apply.version = version;
     t->apply.time_ns = a->time_ns;
-    EG_TRY(eg_apply_run(&t->apply, (eg_view){t->lines.data + a->offset, a->size}, error));
-    EG_TRY(eg_apply_finish(&t->apply, error));
-    pthread_mutex_lock(&e->bundle_lock);
-    engram_status status =
-        eg_count_root(e, e->bundle, &t->apply.live, live, &t->apply.dead, dead, error);
-    if (status != ENGRAM_OK) { /* they were not counted: nothing to take back */
+    engram_status status = apply_counted(e, t, a, error);
+    if (status != ENGRAM_OK) {
         t->apply.live.count = live;
         t->apply.dead.count = dead;
     }
-    pthread_mutex_unlock(&e->bundle_lock);
     return status;
 }
 

@@ -188,7 +188,7 @@ engram_status engram_write(engram_transaction *tx, const char *path, const void 
     if (status == ENGRAM_OK)
         status = put_file(tx, &place, &cutter);
     eg_cutter_fini(&cutter);
-    return eg_tx_leave(tx, &mark, status);
+    return eg_tx_leave(tx, &mark, status, error);
 }
 
 static engram_status pour(eg_cutter *cutter, engram_source *source, void *context,
@@ -222,7 +222,7 @@ engram_status engram_write_stream(engram_transaction *tx, const char *path, engr
     if (status == ENGRAM_OK)
         status = put_file(tx, &place, &cutter);
     eg_cutter_fini(&cutter);
-    return eg_tx_leave(tx, &mark, status);
+    return eg_tx_leave(tx, &mark, status, error);
 }
 
 /* ---- in place ---- */
@@ -351,7 +351,7 @@ static engram_status change_at(engram_transaction *tx, const char *path, placing
         status = change(tx, &place, from, bytes, size, cuts, error);
     if (status != ENGRAM_OK && tx->applied > mark.ops) /* the empty file is in the view already */
         tx->broken = status;
-    return eg_tx_leave(tx, &mark, status);
+    return eg_tx_leave(tx, &mark, status, error);
 }
 
 engram_status engram_write_at(engram_transaction *tx, const char *path, uint64_t offset,
@@ -411,5 +411,5 @@ engram_status engram_update_chunk(engram_transaction *tx, const char *path, uint
         status = eg_fail(error, ENGRAM_NOT_FOUND, "no such path: %s", path);
     if (status == ENGRAM_OK)
         status = replace_chunk(tx, &place, offset, bytes, size, error);
-    return eg_tx_leave(tx, &mark, status);
+    return eg_tx_leave(tx, &mark, status, error);
 }

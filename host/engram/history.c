@@ -54,7 +54,7 @@ static engram_status change_snapshot(void *context, engram_transaction *tx, engr
         eg_ops_forget(&tx->ops, eg_text_view(n->name));
     else if (status == ENGRAM_OK)
         eg_ops_snapshot(&tx->ops, n->version, eg_text_view(n->name));
-    return eg_tx_leave(tx, &mark, status);
+    return eg_tx_leave(tx, &mark, status, error);
 }
 
 engram_status engram_snapshot_create(struct engram *e, const char *name, uint64_t *version,

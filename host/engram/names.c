@@ -39,7 +39,7 @@ engram_status engram_remove(engram_transaction *tx, const char *path,
         status = eg_tx_check_inode(tx, p.number, EG_CHECK_VALUE, true, error);
     if (status == ENGRAM_OK)
         eg_ops_unlink(&tx->ops, p.parent, p.name);
-    return eg_tx_leave(tx, &mark, status);
+    return eg_tx_leave(tx, &mark, status, error);
 }
 
 static engram_status some_entry(void *context, eg_view name, uint64_t number, eg_inode_kind kind,
@@ -76,7 +76,7 @@ engram_status engram_rmdir(engram_transaction *tx, const char *path, engram_erro
         status = need_empty(tx, &p, error);
     if (status == ENGRAM_OK)
         eg_ops_unlink(&tx->ops, p.parent, p.name);
-    return eg_tx_leave(tx, &mark, status);
+    return eg_tx_leave(tx, &mark, status, error);
 }
 
 typedef struct removal {
@@ -130,7 +130,7 @@ engram_status engram_remove_all(engram_transaction *tx, const char *path, uint64
     }
     if (removed != NULL)
         *removed = r.removed;
-    return eg_tx_leave(tx, &mark, status);
+    return eg_tx_leave(tx, &mark, status, error);
 }
 
 /* ---- renaming ---- */
@@ -204,7 +204,7 @@ engram_status engram_rename(engram_transaction *tx, const char *from_path, const
         status = eg_tx_find(tx, to_path, true, &to, error);
     if (status == ENGRAM_OK)
         status = rename_found(tx, &from, &to, expected, error);
-    return eg_tx_leave(tx, &mark, status);
+    return eg_tx_leave(tx, &mark, status, error);
 }
 
 /* ---- making ---- */
@@ -232,7 +232,7 @@ static engram_status make_new(engram_transaction *tx, const char *path, eg_inode
         status = eg_tx_need_parent(tx, &p, error);
     if (status == ENGRAM_OK)
         status = make(tx, &p, inode);
-    return eg_tx_leave(tx, &mark, status);
+    return eg_tx_leave(tx, &mark, status, error);
 }
 
 engram_status engram_mkdir(engram_transaction *tx, const char *path, uint32_t mode,
@@ -256,7 +256,7 @@ static engram_status mkdir_if_absent(engram_transaction *tx, const char *path, u
         status = eg_tx_need_parent(tx, &p, error);
     if (status == ENGRAM_OK && !p.found)
         status = make(tx, &p, &inode);
-    return eg_tx_leave(tx, &mark, status);
+    return eg_tx_leave(tx, &mark, status, error);
 }
 
 engram_status engram_mkdir_all(engram_transaction *tx, const char *path, uint32_t mode,
@@ -307,7 +307,7 @@ engram_status engram_link(engram_transaction *tx, const char *from_path, const c
         status = eg_tx_need_parent(tx, &to, error);
     if (status == ENGRAM_OK)
         eg_ops_link(&tx->ops, to.parent, from.number, from.inode.kind, to.name);
-    return eg_tx_leave(tx, &mark, status);
+    return eg_tx_leave(tx, &mark, status, error);
 }
 
 /* ---- attributes ---- */
@@ -342,7 +342,7 @@ static engram_status set_attributes(engram_transaction *tx, const char *path, co
         p.inode.flags &= (uint8_t)~EG_INODE_IMPLIED;
         eg_ops_put_inode(&tx->ops, p.number, &p.inode);
     }
-    return eg_tx_leave(tx, &mark, status);
+    return eg_tx_leave(tx, &mark, status, error);
 }
 
 engram_status engram_set_mode(engram_transaction *tx, const char *path, uint32_t mode,

@@ -257,5 +257,5 @@ engram_status engram_rollback(engram_transaction *tx, engram_view *to, const cha
     tx->alone_on_base = true;
     if (changed != NULL)
         *changed = r.changed;
-    return eg_tx_leave(tx, &mark, status);
+    return eg_tx_leave(tx, &mark, status, error);
 }

@@ -194,6 +194,8 @@ static engram_status replace(eg_splice *s, eg_view refs, engram_error *error)
     EG_TRY(remove_runs(s, error));
     eg_write_bytes(&s->before, refs.data, refs.size);
     eg_write_bytes(&s->before, s->after.data, s->after.size);
+    if (s->before.failed)
+        return eg_fail(error, ENGRAM_NO_MEMORY, "out of memory changing the tree");
     EG_TRY(write_runs(s, (eg_view){s->before.data, s->before.size}, error));
     for (size_t i = 0; i < refs.size; i += EG_REF_SIZE)
         EG_TRY(hold(s->apply, eg_ref_get(refs.data + i).id, s->inode, error));

@@ -42,7 +42,8 @@ bool eg_text_duration(const char *text, uint64_t *seconds)
 {
     unsigned long long count;
     char unit[16] = "s", rest;
-    if (text[0] < '0' || text[0] > '9' || sscanf(text, "%18llu %15[a-z]%c", &count, unit, &rest) < 1)
+    if (strspn(text, "0123456789") > 18 || text[0] < '0' || text[0] > '9' ||
+        sscanf(text, "%18llu %15[a-z]%c", &count, unit, &rest) < 1)
         return false;
     int used = 0;
     sscanf(text, "%*[0-9] %*[a-z]%n", &used);

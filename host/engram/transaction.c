@@ -154,12 +154,15 @@ engram_status eg_tx_enter(engram_transaction *tx, eg_mark *mark, engram_error *e
     return ENGRAM_OK;
 }
 
-engram_status eg_tx_leave(engram_transaction *tx, const eg_mark *mark, engram_status status)
+engram_status eg_tx_leave(engram_transaction *tx, const eg_mark *mark, engram_status status,
+                          engram_error *error)
 {
     if (status == ENGRAM_OK && (tx->ops.failed || tx->checks.list.failed))
         status = ENGRAM_NO_MEMORY;
     if (status == ENGRAM_OK)
         return ENGRAM_OK;
+    if (status == ENGRAM_NO_MEMORY && error != NULL && error->status == ENGRAM_OK)
+        eg_tx_no_memory(error);
     if (status == ENGRAM_NO_MEMORY || status == ENGRAM_IO || status == ENGRAM_DAMAGED ||
         status == ENGRAM_NO_SPACE)
         tx->broken = status;
@@ -391,7 +394,7 @@ engram_status engram_tx_stat(engram_transaction *tx, const char *path, struct en
     eg_look look = eg_tx_look(tx);
     if (status == ENGRAM_OK)
         status = eg_look_stat(&look, place.number, stat, error);
-    return eg_tx_leave(tx, &mark, status);
+    return eg_tx_leave(tx, &mark, status, error);
 }
 
 engram_status engram_tx_read(engram_transaction *tx, const char *path, uint64_t offset, void *bytes,
@@ -407,7 +410,7 @@ engram_status engram_tx_read(engram_transaction *tx, const char *path, uint64_t 
     eg_look look = eg_tx_look(tx);
     if (status == ENGRAM_OK)
         status = eg_look_read(&look, place.number, offset, bytes, size, got, error);
-    return eg_tx_leave(tx, &mark, status);
+    return eg_tx_leave(tx, &mark, status, error);
 }
 
 static engram_status touch(void *context, uint64_t number, bool listed, engram_error *error)
@@ -433,7 +436,7 @@ engram_status engram_tx_list(engram_transaction *tx, const char *prefix,
     eg_look look = eg_tx_look(tx);
     if (status == ENGRAM_OK)
         status = eg_look_list(&look, prefix, place.number, &walk, error);
-    return eg_tx_leave(tx, &mark, status);
+    return eg_tx_leave(tx, &mark, status, error);
 }
 
 engram_status engram_tx_chunk(engram_transaction *tx, const char *path, uint64_t offset,
@@ -452,5 +455,5 @@ engram_status engram_tx_chunk(engram_transaction *tx, const char *path, uint64_t
     if (status == ENGRAM_NOT_FOUND)
         eg_fail(error, status, "%s has no chunk at offset %" PRIu64, path, offset);
     *size = ref.size;
-    return eg_tx_leave(tx, &mark, status);
+    return eg_tx_leave(tx, &mark, status, error);
 }

@@ -44,7 +44,7 @@ typedef struct eg_mark {
 } eg_mark;
 engram_status eg_tx_enter(engram_transaction *tx, eg_mark *mark, engram_error *error);
 /* Forgets what the failed call has added, or breaks the transaction. Returns status. */
-engram_status eg_tx_leave(engram_transaction *tx, const eg_mark *mark, engram_status status);
+engram_status eg_tx_leave(engram_transaction *tx, const eg_mark *mark, engram_status status, engram_error *error);
 
 /* Brings root up to ops. */
 engram_status eg_tx_apply(engram_transaction *tx, engram_error *error);

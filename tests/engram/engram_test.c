@@ -210,7 +210,7 @@ static void check_labels(rig *r, const uint64_t numbers[3])
     read_at(r, numbers[1], data + 1, 60000);
     read_at(r, numbers[2], data + 2, 9);
     eg_version version;
-    assert_int_equal(eg_engram_pin_number(r->engram, numbers[0] - 1, &version, NULL),
+    assert_int_equal(eg_engram_pin_number(r->engram, numbers[2] + 1, &version, NULL),
                      ENGRAM_NOT_FOUND);
     rig_verify(r);
 }

@@ -223,7 +223,7 @@ static void a_torn_log_is_mended_in_order(void **state)
     close_log(journal, NULL);
     assert_traced("wts");
     journal = open_traced(&io, *state);
-    assert_traced("wstsudwtasdws"); /* the empty file goes, and the mark before it */
+    assert_traced("twsrdudwtasdws"); /* the empty file goes, and the mark before it */
     close_log(journal, NULL);
 }
 
