@@ -18,14 +18,26 @@ static engram_status no_memory(engram_error *error)
 static void workbench_free(eg_workbench *bench)
 {
     eg_coder_free(bench->coder);
+    eg_coder_free(bench->fast);
     eg_free(bench->packed);
     eg_free(bench->compare);
     eg_free(bench);
 }
 
-engram_status eg_workbench_take(eg_engram *engram, eg_workbench **bench, engram_error *error)
+static engram_status fill_workbench(eg_engram *engram, eg_workbench *bench, engram_error *error)
 {
     size_t size = engram->chunker.size_max;
+    int level = engram->manifest.config.level;
+    bench->packed = eg_alloc(eg_coder_bound(size));
+    bench->compare = eg_alloc(size);
+    if (bench->packed == NULL || bench->compare == NULL)
+        return no_memory(error);
+    EG_TRY(eg_coder_create(level, &bench->coder, error));
+    return eg_coder_create(1, &bench->fast, error);
+}
+
+engram_status eg_workbench_take(eg_engram *engram, eg_workbench **bench, engram_error *error)
+{
     pthread_mutex_lock(&engram->workbench_lock);
     eg_workbench *idle = engram->workbenches;
     if (idle != NULL)
@@ -35,11 +47,7 @@ engram_status eg_workbench_take(eg_engram *engram, eg_workbench **bench, engram_
         idle = eg_alloc_zero(1, sizeof *idle);
         if (idle == NULL)
             return no_memory(error);
-        idle->packed = eg_alloc(eg_coder_bound(size));
-        idle->compare = eg_alloc(size);
-        engram_status status = idle->packed == NULL || idle->compare == NULL
-                                   ? no_memory(error)
-                                   : eg_coder_create(engram->manifest.config.level, &idle->coder, error);
+        engram_status status = fill_workbench(engram, idle, error);
         if (status != ENGRAM_OK) {
             workbench_free(idle);
             return status;
@@ -138,19 +146,58 @@ static engram_status find_stored(eg_stage *s, eg_workbench *bench,
     return ENGRAM_OK;
 }
 
+/* Bytes that are as frequent as each other and windows that do not repeat: nothing for a packer to
+ * find. The first is looked at with counters, the second follows from the spread: 256 t distinct
+ * windows have a mean priority of 1 / t in each block. */
+static bool looks_random(const uint8_t *bytes, size_t size, uint32_t spread)
+{
+    enum { LEAST = 1024 };
+    uint32_t counts[4][256] = {{0}};
+    if (size < LEAST)
+        return false;
+    for (size_t i = 0; i + 4 <= size; i += 4)
+        for (size_t lane = 0; lane < 4; lane++)
+            counts[lane][bytes[i + lane]]++;
+    double n = (double)(size & ~(size_t)3), squares = 0;
+    for (size_t v = 0; v < 256; v++) {
+        double count = (double)counts[0][v] + counts[1][v] + counts[2][v] + counts[3][v];
+        squares += count * count;
+    }
+    double distinct = 256.0 * 256.0 * (1 << 24) / ((double)spread + 1);
+    return squares < 1.03 * (n + n * (n - 1) / 256) && distinct > 0.85 * n;
+}
+
+/* What a record carries is packed fast, since a caller waits. */
+static engram_status pack(const eg_stage *s, eg_workbench *bench, const uint8_t *bytes,
+                          eg_new_chunk *chunk, size_t *packed_size, engram_error *error)
+{
+    if (s->spilled)
+        return eg_coder_pack(bench->coder, bytes, chunk->size, bench->packed, &chunk->kind,
+                             packed_size, error);
+    if (!looks_random(bytes, chunk->size, chunk->spread))
+        return eg_coder_pack(bench->fast, bytes, chunk->size, bench->packed, &chunk->kind,
+                             packed_size, error);
+    chunk->kind = EG_CORRECTION_VERBATIM;
+    *packed_size = chunk->size;
+    memcpy(bench->packed, bytes, chunk->size);
+    return ENGRAM_OK;
+}
+
 static engram_status add_new(eg_stage *s, eg_workbench *bench, const eg_fingerprint *fingerprint,
                              const uint8_t *bytes, size_t size, engram_error *error)
 {
     eg_new_chunk chunk = {.fingerprint = *fingerprint, .size = (uint32_t)size};
     size_t packed_size = 0;
+    uint8_t vector[ENGRAM_BLOCKS];
     EG_TRY(reserve(s, error));
-    EG_TRY(eg_coder_pack(bench->coder, bytes, size, bench->packed, &chunk.kind, &packed_size, error));
+    s->engram->kernels.encode(&s->engram->codebook, bytes, size, vector, &chunk.spread);
+    EG_TRY(pack(s, bench, bytes, &chunk, &packed_size, error));
     uint8_t *memory = eg_alloc(size + ENGRAM_BLOCKS + packed_size);
     if (memory == NULL)
         return no_memory(error);
     memcpy(memory, bytes, size);
+    memcpy(memory + size, vector, sizeof vector);
     memcpy(memory + size + ENGRAM_BLOCKS, bench->packed, packed_size);
-    s->engram->kernels.encode(&s->engram->codebook, bytes, size, memory + size, &chunk.spread);
     chunk.vector = memory + size;
     chunk.correction = (eg_view){memory + size + ENGRAM_BLOCKS, packed_size};
     chunk.created_ns = eg_clock_wall_ns();

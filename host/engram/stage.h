@@ -50,7 +50,8 @@ void eg_stage_resolve(const eg_stage *stage, uint8_t *ops, size_t size);
 /* What encoding a chunk needs; engrams keep idle ones. */
 typedef struct eg_workbench {
     struct eg_workbench *next;
-    eg_coder *coder;
+    eg_coder *coder;  /* at the engram's level */
+    eg_coder *fast;   /* for what a caller waits for */
     uint8_t *packed;  /* room for the largest correction */
     uint8_t *compare; /* room for the largest chunk */
 } eg_workbench;

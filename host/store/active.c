@@ -8,8 +8,8 @@
 #include "store/segment.h"
 
 enum {
-    STAGE_SIZE = 256 << 10, /* small corrections are gathered up to this before they are written */
-    STAGED_MAX = 64 << 10   /* a larger one goes straight to the file */
+    TAIL_SIZE = 256 << 10, /* small corrections are gathered up to this before they are written */
+    IN_TAIL_MAX = 64 << 10   /* a larger one goes straight to the file */
 };
 
 static uint64_t align(uint64_t offset, uint64_t to)
@@ -90,6 +90,8 @@ static eg_segment *segment_new(eg_io *io, const eg_segment_plan *plan)
     segment->loaded = true;
     pthread_mutex_init(&segment->lock, NULL);
     pthread_mutex_init(&segment->sync_lock, NULL);
+    pthread_mutex_init(&segment->tail_lock, NULL);
+    pthread_mutex_init(&segment->tail_write_lock, NULL);
     segment->header = (eg_segment_header){.id = plan->id,
                                           .generation = 1,
                                           .stage = EG_SEGMENT_ACTIVE,
@@ -150,38 +152,75 @@ engram_status eg_segment_reserve(eg_segment *segment, uint32_t count, engram_err
     return ENGRAM_OK;
 }
 
-engram_status eg_segment_write_stage(eg_segment *segment, eg_buffer *stage, engram_error *error)
+/* What a failed write leaves in `writing` stays: readers have it from there. */
+static engram_status write_taken(eg_segment *segment, engram_error *error)
 {
-    if (stage->size == 0)
+    pthread_mutex_lock(&segment->tail_lock);
+    if (segment->writing.size == 0) {
+        eg_buffer empty = segment->writing;
+        segment->writing = segment->tail;
+        segment->tail = empty;
+    }
+    uint64_t at = atomic_load(&segment->in_file);
+    pthread_mutex_unlock(&segment->tail_lock);
+    if (segment->writing.size == 0)
         return ENGRAM_OK;
-    eg_io *io = segment->io;
-    uint64_t offset = segment->payload_start + segment->payload_written - stage->size;
-    engram_status status = io->write(io, segment->file, offset, stage->data, stage->size, error);
-    eg_buffer_clear(stage);
-    return status;
-}
-
-/* To the file, or to stage. */
-static engram_status write_payload(eg_segment *segment, eg_buffer *stage, const uint8_t *correction,
-                                   size_t size, engram_error *error)
-{
-    if (stage->size + size > STAGE_SIZE || size > STAGED_MAX)
-        EG_TRY(eg_segment_write_stage(segment, stage, error));
-    if (size > STAGED_MAX)
-        return segment->io->write(segment->io, segment->file,
-                                  segment->payload_start + segment->payload_written, correction,
-                                  size, error);
-    eg_write_bytes(stage, correction, size);
-    if (stage->failed)
-        return eg_fail(error, ENGRAM_NO_MEMORY, "no memory to write a segment");
+    EG_TRY(segment->io->write(segment->io, segment->file, segment->payload_start + at,
+                              segment->writing.data, segment->writing.size, error));
+    pthread_mutex_lock(&segment->tail_lock);
+    atomic_store(&segment->in_file, at + segment->writing.size);
+    eg_buffer_clear(&segment->writing);
+    pthread_mutex_unlock(&segment->tail_lock);
     return ENGRAM_OK;
 }
 
-static engram_status add_payload(eg_segment *segment, eg_buffer *stage, const uint8_t *correction,
-                                 size_t size, engram_error *error)
+engram_status eg_segment_write_tail(eg_segment *segment, engram_error *error)
+{
+    pthread_mutex_lock(&segment->tail_write_lock);
+    engram_status status = write_taken(segment, error);
+    pthread_mutex_unlock(&segment->tail_write_lock);
+    return status;
+}
+
+/* Past the tail. */
+static engram_status write_large(eg_segment *segment, const uint8_t *correction, size_t size,
+                                 engram_error *error)
+{
+    pthread_mutex_lock(&segment->tail_write_lock);
+    engram_status status = write_taken(segment, error);
+    if (status == ENGRAM_OK)
+        status = segment->io->write(segment->io, segment->file,
+                                    segment->payload_start + segment->payload_written, correction,
+                                    size, error);
+    if (status == ENGRAM_OK)
+        atomic_fetch_add(&segment->in_file, size);
+    pthread_mutex_unlock(&segment->tail_write_lock);
+    return status;
+}
+
+/* The appending thread alone fills the tail. */
+static engram_status write_payload(eg_segment *segment, const uint8_t *correction, size_t size,
+                                   engram_error *error)
+{
+    if (size > IN_TAIL_MAX)
+        return write_large(segment, correction, size, error);
+    pthread_mutex_lock(&segment->tail_lock);
+    bool full = segment->tail.size + size > TAIL_SIZE;
+    pthread_mutex_unlock(&segment->tail_lock);
+    if (full)
+        EG_TRY(eg_segment_write_tail(segment, error));
+    pthread_mutex_lock(&segment->tail_lock);
+    eg_write_bytes(&segment->tail, correction, size);
+    bool failed = segment->tail.failed;
+    pthread_mutex_unlock(&segment->tail_lock);
+    return failed ? eg_fail(error, ENGRAM_NO_MEMORY, "no memory to write a segment") : ENGRAM_OK;
+}
+
+static engram_status add_payload(eg_segment *segment, const uint8_t *correction, size_t size,
+                                 engram_error *error)
 {
     if (segment->memory == NULL) {
-        EG_TRY(write_payload(segment, stage, correction, size, error));
+        EG_TRY(write_payload(segment, correction, size, error));
         segment->payload_crc = eg_crc32(segment->payload_crc, correction, size);
     } else if (size > 0) {
         memcpy(segment->memory + segment->payload_written, correction, size);
@@ -190,12 +229,12 @@ static engram_status add_payload(eg_segment *segment, eg_buffer *stage, const ui
     return ENGRAM_OK;
 }
 
-engram_status eg_segment_add(eg_segment *segment, eg_buffer *stage, eg_chunk_record *record,
-                             const uint8_t *vector, const uint8_t *correction, engram_error *error)
+engram_status eg_segment_add(eg_segment *segment, eg_chunk_record *record, const uint8_t *vector,
+                             const uint8_t *correction, engram_error *error)
 {
     uint32_t index = segment->appended;
     record->payload_offset = (uint32_t)segment->payload_written;
-    EG_TRY(add_payload(segment, stage, correction, record->stored_size, error));
+    EG_TRY(add_payload(segment, correction, record->stored_size, error));
     record->vector_check = eg_vector_check(vector);
     record->crc = eg_record_crc(record);
     segment->blocks[index / EG_SEGMENT_BLOCK][index % EG_SEGMENT_BLOCK] = *record;
@@ -231,6 +270,7 @@ static engram_status write_records(eg_segment *segment, uint32_t from, uint32_t 
 engram_status eg_segment_flush(eg_segment *segment, uint32_t count, engram_error *error)
 {
     uint32_t from = segment->flushed, crc = 0;
+    EG_TRY(eg_segment_write_tail(segment, error));
     if (from >= count)
         return ENGRAM_OK;
     uint64_t records = eg_segment_section(&segment->header, EG_SECTION_RECORDS)->offset;
@@ -368,6 +408,7 @@ engram_status eg_segment_seal(eg_segment *segment, eg_segment_syncer *sync, void
     assert(segment->appended > 0 && segment->appended == segment->count);
     eg_segment_header sealed;
     lay_out_sealed(segment, &sealed);
+    EG_TRY(eg_segment_write_tail(segment, error));
     EG_TRY(write_sealed(segment, &sealed, error));
     EG_TRY(sync(context, segment, 0, error));
     EG_TRY(write_slot(segment, &sealed, EG_SEGMENT_SLOT_STEP, error));

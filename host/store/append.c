@@ -66,7 +66,7 @@ static engram_status add_chunk(eg_store *store, eg_segment *segment, const eg_ne
                               .kind = (uint8_t)chunk->kind,
                               .depth = chunk->depth};
     memcpy(record.fingerprint, chunk->fingerprint.bytes, sizeof record.fingerprint);
-    EG_TRY(eg_segment_add(segment, &store->stage, &record, chunk->vector, chunk->correction.data,
+    EG_TRY(eg_segment_add(segment, &record, chunk->vector, chunk->correction.data,
                           error));
     /* Found before it is published, it is taken for a chunk that is not there. */
     if (store->dedup != NULL)
@@ -97,7 +97,6 @@ static engram_status append_run(eg_store *store, const eg_new_chunk *chunks, siz
         EG_TRY(add_chunk(store, segment, &chunks[done], ids[done], error));
         done++;
     }
-    EG_TRY(eg_segment_write_stage(segment, &store->stage, error));
     publish(store, segment, ids[done - 1]);
     *taken = done;
     return ENGRAM_OK;
@@ -105,8 +104,10 @@ static engram_status append_run(eg_store *store, const eg_new_chunk *chunks, siz
 
 static engram_status end_segment(eg_store *store, engram_error *error)
 {
-    if (!store->options.read_only)
+    if (!store->options.read_only) {
+        EG_TRY(eg_segment_write_tail(store->active, error));
         EG_TRY(eg_sealer_give(store, store->active, error));
+    }
     store->active = NULL;
     return ENGRAM_OK;
 }

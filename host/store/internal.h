@@ -77,7 +77,6 @@ struct eg_store {
     pthread_mutex_t append_lock; /* of what follows */
     eg_segment *active;          /* or NULL; in the list once it holds a chunk */
     bool spare_wanted;           /* while this one is active */
-    eg_buffer stage;             /* corrections on their way to the file */
 
     eg_sealer sealer;
     atomic_uint_least32_t next_segment;

@@ -38,9 +38,8 @@ engram_status eg_store_take_number(eg_store *store, uint32_t *number, engram_err
     return ENGRAM_OK;
 }
 
-static engram_status copy_chunk(eg_store *store, eg_segment *old, eg_segment *fresh,
-                                const eg_vector_span *vectors, uint32_t index, eg_buffer *bytes,
-                                engram_error *error)
+static engram_status copy_chunk(eg_segment *old, eg_segment *fresh, const eg_vector_span *vectors,
+                                uint32_t index, eg_buffer *bytes, engram_error *error)
 {
     eg_chunk_record record = *eg_segment_record(old, index);
     eg_buffer_clear(bytes);
@@ -48,7 +47,7 @@ static engram_status copy_chunk(eg_store *store, eg_segment *old, eg_segment *fr
         return eg_fail(error, ENGRAM_NO_MEMORY, "no memory to recover a segment");
     EG_TRY(eg_segment_read_payload(old, &record, bytes->data, error));
     EG_TRY(eg_segment_reserve(fresh, 1, error));
-    return eg_segment_add(fresh, &store->stage, &record,
+    return eg_segment_add(fresh, &record,
                           vectors->vectors + (size_t)index * EG_SEGMENT_VECTOR_SIZE, bytes->data,
                           error);
 }
@@ -61,10 +60,9 @@ static engram_status copy_chunks(eg_store *store, eg_segment *old, eg_segment *f
     eg_buffer bytes = {0};
     EG_TRY(eg_segment_get_vectors(old, &vectors, error));
     for (uint32_t i = 0; i < vectors.count && status == ENGRAM_OK; i++)
-        status = copy_chunk(store, old, fresh, &vectors, i, &bytes, error);
+        status = copy_chunk(old, fresh, &vectors, i, &bytes, error);
     eg_buffer_fini(&bytes);
     EG_TRY(status);
-    EG_TRY(eg_segment_write_stage(fresh, &store->stage, error));
     eg_segment_publish(fresh);
     EG_TRY(eg_segment_seal(fresh, eg_store_sync_sealing, store, error));
     fresh->told = fresh->count;

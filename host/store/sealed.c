@@ -171,6 +171,27 @@ engram_status eg_segment_find(eg_segment *segment, uint64_t id, uint32_t *index,
     return ENGRAM_OK;
 }
 
+/* From what is not in the file yet, if it is that. */
+static bool read_tail(eg_segment *segment, const eg_chunk_record *record, uint8_t *bytes)
+{
+    if (record->payload_offset < atomic_load(&segment->in_file))
+        return false;
+    pthread_mutex_lock(&segment->tail_lock);
+    uint64_t in_file = atomic_load(&segment->in_file), size = record->stored_size;
+    bool there = record->payload_offset >= in_file;
+    uint64_t at = there ? record->payload_offset - in_file : 0;
+    const eg_buffer *from = &segment->writing;
+    if (there && at >= from->size) {
+        at -= from->size;
+        from = &segment->tail;
+    }
+    there = there && at + size <= from->size;
+    if (there)
+        memcpy(bytes, from->data + at, size);
+    pthread_mutex_unlock(&segment->tail_lock);
+    return there;
+}
+
 engram_status eg_segment_read_payload(eg_segment *segment, const eg_chunk_record *record,
                                       uint8_t *bytes, engram_error *error)
 {
@@ -180,6 +201,8 @@ engram_status eg_segment_read_payload(eg_segment *segment, const eg_chunk_record
         memcpy(bytes, segment->memory + record->payload_offset, record->stored_size);
         return ENGRAM_OK;
     }
+    if (segment->is_written_here && read_tail(segment, record, bytes))
+        return ENGRAM_OK;
     return segment->io->read(segment->io, segment->file,
                              segment->payload_start + record->payload_offset, bytes,
                              record->stored_size, error);
@@ -490,6 +513,8 @@ engram_status eg_segment_open(eg_io *io, const char *dir, const eg_segment_state
         return eg_fail(error, ENGRAM_NO_MEMORY, "no memory for a segment");
     pthread_mutex_init(&made->lock, NULL);
     pthread_mutex_init(&made->sync_lock, NULL);
+    pthread_mutex_init(&made->tail_lock, NULL);
+    pthread_mutex_init(&made->tail_write_lock, NULL);
     made->io = io;
     made->id = (uint32_t)state->id;
     made->count = (uint32_t)state->chunk_count;

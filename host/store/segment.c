@@ -386,11 +386,15 @@ void eg_segment_free(eg_segment *segment)
     eg_free(segment->mapped_ids);
     eg_columns_free(segment->columns);
     eg_free(segment->memory);
+    eg_buffer_fini(&segment->tail);
+    eg_buffer_fini(&segment->writing);
     for (size_t i = 0; i < segment->block_count; i++)
         eg_free(segment->blocks[i]);
     eg_free(segment->blocks);
     io->close(io, &segment->file);
     pthread_mutex_destroy(&segment->lock);
     pthread_mutex_destroy(&segment->sync_lock);
+    pthread_mutex_destroy(&segment->tail_lock);
+    pthread_mutex_destroy(&segment->tail_write_lock);
     eg_free(segment);
 }

@@ -147,6 +147,13 @@ typedef struct eg_segment {
     uint64_t *mapped_ids;
     bool vectors_checked;
 
+    /* The corrections added last: many small ones make one write. tail is being filled; writing, which
+     * lies before it, is on its way to the file. tail_lock is held for moments, tail_write_lock
+     * through a write. */
+    pthread_mutex_t tail_write_lock, tail_lock;
+    eg_buffer tail, writing;
+    atomic_uint_least64_t in_file; /* bytes of corrections that the file has */
+
     pthread_mutex_t sync_lock;
     uint32_t flushed; /* records and vectors that are in the file's active regions; under sync_lock */
 
@@ -188,12 +195,12 @@ engram_status eg_segment_create_in_memory(eg_io *io, const eg_segment_plan *plan
                                           eg_segment **segment, engram_error *error);
 /* Room for count more chunks in memory. */
 engram_status eg_segment_reserve(eg_segment *segment, uint32_t count, engram_error *error);
-/* Places one chunk in memory, and its correction in the file or in stage, which goes to the file
- * when full. The rest of the record is filled here. eg_segment_reserve has made room. */
-engram_status eg_segment_add(eg_segment *segment, eg_buffer *stage, eg_chunk_record *record,
-                             const uint8_t *vector, const uint8_t *correction, engram_error *error);
-/* Writes the corrections that are in stage: readers take them from the file. */
-engram_status eg_segment_write_stage(eg_segment *segment, eg_buffer *stage, engram_error *error);
+/* Places one chunk in memory, and its correction in the tail or the file; not seen until
+ * published. */
+engram_status eg_segment_add(eg_segment *segment, eg_chunk_record *record, const uint8_t *vector,
+                             const uint8_t *correction, engram_error *error);
+/* Writes the tail to the file. Any thread. */
+engram_status eg_segment_write_tail(eg_segment *segment, engram_error *error);
 /* Lets readers see what was added. */
 void eg_segment_publish(eg_segment *segment);
 bool eg_segment_is_full(const eg_segment *segment);

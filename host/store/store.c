@@ -240,7 +240,6 @@ void eg_store_close(eg_store **store)
     eg_store_free_damages(closed);
     eg_store_free_scratch(closed);
     eg_dedup_free(closed->dedup);
-    eg_buffer_fini(&closed->stage);
     pthread_mutex_destroy(&closed->append_lock);
     pthread_mutex_destroy(&closed->failure_lock);
     pthread_mutex_destroy(&closed->scratch_lock);
