@@ -45,6 +45,9 @@ struct eg_io {
     /* Reads from the current position: pipes and terminals. *got 0 at the end. */
     engram_status (*read_stream)(eg_io *io, eg_file *file, void *bytes, size_t size, size_t *got, engram_error *error);
     engram_status (*write)(eg_io *io, eg_file *file, uint64_t offset, const void *bytes, size_t size, engram_error *error);
+    /* Lets the system begin to write [offset, offset + size) to the disk, so that a later sync has less to do; waits for
+     * nothing and promises nothing. May be NULL. */
+    void (*start_writing)(eg_io *io, eg_file *file, uint64_t offset, uint64_t size);
     /* Makes written data and size durable (fdatasync). After a failure the file must not be trusted. */
     engram_status (*sync)(eg_io *io, eg_file *file, engram_error *error);
     engram_status (*size)(eg_io *io, eg_file *file, uint64_t *size, engram_error *error);

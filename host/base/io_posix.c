@@ -200,6 +200,12 @@ static engram_status posix_write(eg_io *io, eg_file *file, uint64_t offset, cons
     return ENGRAM_OK;
 }
 
+static void posix_start_writing(eg_io *io, eg_file *file, uint64_t offset, uint64_t size)
+{
+    (void)io;
+    sync_file_range(file->fd, (off_t)offset, (off_t)size, SYNC_FILE_RANGE_WRITE);
+}
+
 static engram_status posix_sync(eg_io *io, eg_file *file, engram_error *error)
 {
     (void)io;
@@ -399,7 +405,8 @@ eg_io *eg_io_posix(void)
         .read_some = posix_read_some,
         .read_stream = posix_read_stream,
         .write = posix_write,
-        .sync = posix_sync,
+        .start_writing = posix_start_writing,
+    .sync = posix_sync,
         .size = posix_size,
         .truncate = posix_truncate,
         .allocate = posix_allocate,

@@ -68,6 +68,7 @@ static engram_status take_down(void *context, engram_error *error)
     *c->bundle = *e->bundle;
     EG_TRY(eg_journal_rotate(e->journal, &c->checkpoint.journal, error));
     atomic_store(&e->journal_bytes, 0);
+    e->file_asked = 0;
     return ENGRAM_OK;
 }
 
@@ -323,6 +324,24 @@ static void deadline(struct timespec *at, uint32_t seconds)
     at->tv_sec += seconds;
 }
 
+static void do_checkpoint(eg_engram *e)
+{
+    engram_error error = {0};
+    if (atomic_load(&e->failed) == ENGRAM_OK && eg_engram_checkpoint(e, &error) != ENGRAM_OK)
+        eg_log(EG_LOG_WARNING, "%s: a checkpoint failed: %s", e->dir, error.message);
+}
+
+/* Without room for one the journal makes do with less when it comes to it. */
+static void prepare_file(eg_engram *e)
+{
+    engram_error error = {0};
+    engram_status status = ENGRAM_OK;
+    if (atomic_load(&e->failed) == ENGRAM_OK)
+        status = eg_journal_prepare(e->journal, &error);
+    if (status != ENGRAM_OK && status != ENGRAM_NO_SPACE)
+        eg_log(EG_LOG_WARNING, "%s: no journal file was prepared: %s", e->dir, error.message);
+}
+
 static void *checkpointer_main(void *context)
 {
     eg_engram *e = context;
@@ -334,22 +353,23 @@ static void *checkpointer_main(void *context)
     pthread_mutex_lock(&c->lock);
     while (!c->stop) {
         int waited = 0;
-        while (!c->wanted && !c->stop && waited == 0)
+        while (!c->wanted && !c->prepare && !c->stop && waited == 0)
             waited = pthread_cond_timedwait(&c->wake, &c->lock, &until);
-        bool due = c->wanted || atomic_load(&e->commits) != seen;
         if (c->stop)
             break;
-        c->wanted = false;
+        bool wanted = c->wanted, prepare = c->prepare;
+        c->wanted = c->prepare = false;
         pthread_mutex_unlock(&c->lock);
-        engram_error error = {0};
-        seen = atomic_load(&e->commits);
-        if (due && atomic_load(&e->failed) == ENGRAM_OK &&
-            eg_engram_checkpoint(e, &error) != ENGRAM_OK)
-            eg_log(EG_LOG_WARNING, "%s: a checkpoint failed: %s", e->dir, error.message);
-        if (atomic_load(&e->failed) == ENGRAM_OK &&
-            eg_journal_prepare(e->journal, &error) != ENGRAM_OK)
-            eg_log(EG_LOG_WARNING, "%s: the journal failed: %s", e->dir, error.message);
-        deadline(&until, interval);
+        if (prepare)
+            prepare_file(e);
+        if ((wanted && eg_checkpoint_due(e, false)) ||
+            (waited != 0 && atomic_load(&e->commits) != seen)) {
+            seen = atomic_load(&e->commits);
+            do_checkpoint(e);
+            deadline(&until, interval);
+        } else if (waited != 0) {
+            deadline(&until, interval);
+        }
         pthread_mutex_lock(&c->lock);
         c->finished++;
         pthread_cond_broadcast(&c->done);
@@ -385,15 +405,26 @@ void eg_checkpointer_stop(eg_engram *e)
     c->started = false;
 }
 
-void eg_checkpointer_ask(eg_engram *e)
+static void ask(eg_engram *e, bool *what)
 {
     eg_checkpointer *c = &e->checkpointer;
     pthread_mutex_lock(&c->lock);
-    if (!c->wanted) {
-        c->wanted = true;
+    if (!*what) {
+        *what = true;
         pthread_cond_signal(&c->wake);
     }
     pthread_mutex_unlock(&c->lock);
+}
+
+void eg_checkpointer_ask(eg_engram *e)
+{
+    ask(e, &e->checkpointer.wanted);
+}
+
+void eg_checkpointer_ask_file(eg_engram *e)
+{
+    if (e->checkpointer.started)
+        ask(e, &e->checkpointer.prepare);
 }
 
 void eg_checkpointer_wait(eg_engram *e)
@@ -401,7 +432,7 @@ void eg_checkpointer_wait(eg_engram *e)
     eg_checkpointer *c = &e->checkpointer;
     pthread_mutex_lock(&c->lock);
     uint64_t finished = c->finished;
-    while (c->finished == finished && !c->stop)
+    while (c->finished == finished && !c->stop && atomic_load(&e->failed) == ENGRAM_OK)
         pthread_cond_wait(&c->done, &c->lock);
     pthread_mutex_unlock(&c->lock);
 }

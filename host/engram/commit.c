@@ -334,7 +334,12 @@ static engram_status append_records(eg_engram *e, eg_taking *t, engram_error *er
     for (size_t i = 0; i < t->count; i++)
         EG_TRY(append_record(e, t, i, error));
     EG_TRY(eg_journal_flush(e->journal, error));
-    atomic_store(&e->journal_bytes, eg_journal_size(e->journal));
+    uint64_t size = eg_journal_size(e->journal);
+    atomic_store(&e->journal_bytes, size);
+    if (size - e->file_asked > eg_engram_journal_file_size(e) / 4) { /* long before it is needed */
+        e->file_asked = size;
+        eg_checkpointer_ask_file(e);
+    }
     return ENGRAM_OK;
 }
 

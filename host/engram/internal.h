@@ -92,7 +92,7 @@ typedef struct eg_checkpointer {
     bool started;
     pthread_mutex_t lock; /* guards what follows */
     pthread_cond_t wake, done;
-    bool wanted, stop;
+    bool wanted, prepare, stop; /* prepare: a next file for the journal */
     uint64_t finished;    /* checkpoints tried */
 } eg_checkpointer;
 
@@ -124,6 +124,7 @@ struct engram {
     engram_bundle *bundle;    /* the root, of assigned_version */
     atomic_uint_fast64_t bundle_version; /* moved on by compare-and-swap: from the version counted for to the next */
     struct eg_taking *taking; /* the group at hand */
+    uint64_t file_asked;      /* journal_bytes when the next file was asked for last */
     uint64_t loose_clean;     /* appends outside the journal up to this one are durable */
     eg_segment_state *segments; /* while recovering: as committed */
     size_t segment_count, segment_capacity;
@@ -194,8 +195,9 @@ void eg_retention_apply(const engram_retention *rules, uint64_t now_ns, const eg
 
 engram_status eg_checkpointer_start(eg_engram *engram, engram_error *error);
 void eg_checkpointer_stop(eg_engram *engram);
-/* Asks for one; returns at once. */
+/* Asks for one, if it is due when the thread comes to it, or only for the journal's next file; returns at once. */
 void eg_checkpointer_ask(eg_engram *engram);
+void eg_checkpointer_ask_file(eg_engram *engram);
 /* Waits until the next one has ended. */
 void eg_checkpointer_wait(eg_engram *engram);
 /* Whether the limits of journal or memory ask for one; far: by so much that commits should wait. */
@@ -204,6 +206,9 @@ bool eg_checkpoint_due(eg_engram *engram, bool far);
 void eg_engram_sweep(eg_engram *engram);
 
 /* ---- recovery.c ---- */
+
+/* What the journal allocates in advance for one of its files. */
+uint64_t eg_engram_journal_file_size(const eg_engram *engram);
 
 /* Opens nodes, store and journal, and replays; everything of `engram` before `nodes` is filled. */
 engram_status eg_engram_recover(eg_engram *engram, engram_error *error);

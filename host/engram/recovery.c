@@ -346,7 +346,7 @@ static engram_status count_rewritten(eg_engram *e, engram_error *error)
     return ENGRAM_OK;
 }
 
-static uint64_t journal_file_size(const eg_engram *e)
+uint64_t eg_engram_journal_file_size(const eg_engram *e)
 {
     const uint64_t most = (uint64_t)64 << 20;
     uint64_t size = e->options.journal_size;
@@ -360,7 +360,7 @@ static engram_status start_writing(eg_engram *e, const char *journal_dir, const 
 {
     EG_TRY(count_rewritten(e, error));
     EG_TRY(eg_journal_open(e->io, journal_dir, end,
-                           &(eg_journal_options){.file_size = journal_file_size(e)}, &e->journal,
+                           &(eg_journal_options){.file_size = eg_engram_journal_file_size(e)}, &e->journal,
                            error));
     bool clean = e->manifest.clean && e->recovery.records == 0 && end->torn == 0 &&
                  e->recovery.segments_rewritten == 0;

@@ -5,7 +5,7 @@
 #include "base/io.h"
 
 #define EG_JOURNAL_FILE_MAX UINT64_C(99999999)
-enum { EG_JOURNAL_SPARES = 2 };
+enum { EG_JOURNAL_SPARES = 5 }; /* what a busy writer fills between two checkpoints */
 
 /* "dir/NNNNNNNN.wal", number <= EG_JOURNAL_FILE_MAX, and "dir/spare-N.wal"; eg_free. NULL: no
  * memory. */

@@ -102,7 +102,7 @@ engram_status eg_journal_rotate(eg_journal *journal, eg_journal_start *start, en
  * background; takes a while. A failure before the file gets its name is not final: ENGRAM_NO_SPACE where the disk has no
  * room for it (the journal will make do with less). */
 engram_status eg_journal_prepare(eg_journal *journal, engram_error *error);
-/* Files numbered below are no longer needed: at most two are kept as spares and recycled under a new
+/* Files numbered below are no longer needed: a few are kept as spares and recycled under a new
  * salt, the rest are removed. May sync. */
 engram_status eg_journal_release(eg_journal *journal, uint64_t file, engram_error *error);
 

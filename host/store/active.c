@@ -167,6 +167,9 @@ static engram_status write_taken(eg_segment *segment, engram_error *error)
         return ENGRAM_OK;
     EG_TRY(segment->io->write(segment->io, segment->file, segment->payload_start + at,
                               segment->writing.data, segment->writing.size, error));
+    if (segment->io->start_writing != NULL)
+        segment->io->start_writing(segment->io, segment->file, segment->payload_start + at,
+                                   segment->writing.size);
     pthread_mutex_lock(&segment->tail_lock);
     atomic_store(&segment->in_file, at + segment->writing.size);
     eg_buffer_clear(&segment->writing);
