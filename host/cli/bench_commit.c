@@ -329,7 +329,7 @@ static engram_status in_fresh_engram(commit_bench *b, const row *r, outcome *out
 
 static void report(commit_bench *b, const row *r, const outcome *o, double lone_us, double group_us)
 {
-    double rate = (double)o->commits / o->seconds, limit = 1e6 * r->writers / group_us;
+    double rate = (double)o->commits / o->seconds, limit = group_us > 0 ? 1e6 * r->writers / group_us : 0;
     double reads = (double)o->reads / o->seconds;
     json_t *item = json_object();
     const engram_metrics *m = &o->metrics;
