@@ -222,12 +222,3 @@ engram_status eg_nodes_borrow(eg_nodes *nodes, eg_link link, int level, eg_loan 
     }
     return status;
 }
-
-engram_status eg_nodes_acquire(eg_nodes *nodes, eg_link link, int level, eg_node **node,
-                               engram_error *error)
-{
-    eg_loan loan;
-    EG_TRY(eg_nodes_borrow(nodes, link, level, &loan, error));
-    *node = loan.held ? loan.held : eg_node_retain(loan.node);
-    return ENGRAM_OK;
-}

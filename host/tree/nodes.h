@@ -78,12 +78,19 @@ engram_status eg_nodes_visit(eg_nodes *nodes, eg_link link, int level, eg_visito
 /* Outside of visits. */
 engram_status eg_nodes_borrow(eg_nodes *nodes, eg_link link, int level, eg_loan *loan,
                               engram_error *error);
-/* The same with one reference for the caller. */
-engram_status eg_nodes_acquire(eg_nodes *nodes, eg_link link, int level, eg_node **node,
-                               engram_error *error);
 
 void eg_flusher_free(struct eg_flusher *flusher);
 
+/* The least key that may stand behind a leaf. */
+typedef struct eg_bound {
+    bool known; /* false: the leaf is the last */
+    size_t size;
+    uint8_t bytes[EG_TREE_KEY_MAX];
+} eg_bound;
+
+/* Down to the leaf that key belongs to, in a visit. bound may be NULL. */
+engram_status eg_tree_descend(eg_nodes *nodes, eg_link top, eg_view key, eg_visitor **visit,
+                              eg_loan *loan, eg_bound *bound, engram_error *error);
 /* The value of key in the tree at top; value may be NULL: only whether it is there. */
 engram_status eg_tree_get(eg_nodes *nodes, eg_link top, eg_view key, eg_buffer *value,
                           engram_error *error);

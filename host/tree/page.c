@@ -27,6 +27,24 @@ static uint32_t head_of(eg_view key, size_t skip)
     return head;
 }
 
+/* The high bits of a slot's `cell`. Only equal or not counts, and mostly so. */
+static uint32_t mark_of(eg_view key)
+{
+    const uint64_t factor = 0x9E3779B97F4A7C15u;
+    uint64_t hash = key.size, word = 0;
+    size_t i = 0;
+    for (; i + 8 <= key.size; i += 8) {
+        memcpy(&word, key.data + i, 8);
+        hash = (hash ^ word) * factor;
+        hash ^= hash >> 29;
+    }
+    for (word = 0; i < key.size; i++)
+        word = word << 8 | key.data[i];
+    return (uint32_t)((hash ^ word) * factor >> (32 + EG_BACK_BITS)) << EG_BACK_BITS;
+}
+
+static const uint32_t back_mask = (1u << EG_BACK_BITS) - 1;
+
 static size_t common_prefix(eg_view a, eg_view b)
 {
     size_t common = a.size < b.size ? a.size : b.size, i = 0;
@@ -86,10 +104,11 @@ void eg_page_tune(eg_page *page)
     rehead(page, skip);
 }
 
-/* Copies size bytes to the back; the slot is the caller's to set. */
+/* Room for size bytes at the back; the slot is the caller's to set. */
 static uint8_t *push(eg_page *page, size_t size)
 {
     page->heap += (uint32_t)size;
+    assert(page->heap <= back_mask);
     page->live += (uint32_t)size;
     return page->bytes + page->capacity - page->heap;
 }
@@ -98,7 +117,8 @@ static void push_cell(eg_page *page, const eg_page *from, size_t index)
 {
     size_t size = eg_page_cell_size(from, index);
     memcpy(push(page, size), eg_page_cell(from, index), size);
-    eg_page_slots(page)[page->count++] = (eg_slot){0, page->heap};
+    uint32_t mark = eg_page_slots(from)[index].cell & ~back_mask;
+    eg_page_slots(page)[page->count++] = (eg_slot){0, mark | page->heap};
 }
 
 void eg_page_copy(const eg_page *from, eg_page *to)
@@ -139,25 +159,44 @@ static bool make_room(eg_page *page, size_t size)
     return true;
 }
 
+/* The first slot from low on whose head is not less. Without branches: what they would guess wrong
+ * costs more than the loads. */
+static size_t first_head(const eg_page *page, size_t low, uint32_t head)
+{
+    const eg_slot *slots = eg_page_slots(page);
+    size_t left = page->count - low;
+    while (left > 1) {
+        size_t half = left / 2;
+        low += slots[low + half - 1].head < head ? half : 0;
+        left -= half;
+    }
+    return low + (left == 1 && slots[low].head < head);
+}
+
+/* Heads tell only where key has the prefix that all of the page share: < 0 and > 0 where key is
+ * before or behind all. Looks at the cell that the caller will look at next. */
+static int compare_prefix(const eg_page *page, size_t index, eg_view key)
+{
+    bool before = (page->first > 0 && index > page->first) || index == page->count;
+    eg_view other = eg_page_key(page, before ? index - 1 : index);
+    size_t common = key.size < page->skip ? key.size : page->skip;
+    int order = common ? memcmp(key.data, other.data, common) : 0;
+    return order ? order : -(common < page->skip);
+}
+
 size_t eg_page_search(const eg_page *page, eg_view key, bool *found)
 {
-    size_t low = page->first, high = page->count;
     *found = false;
-    if (low >= high)
-        return low;
-    if (page->skip) {
-        size_t common = key.size < page->skip ? key.size : page->skip;
-        int order = common ? memcmp(key.data, eg_page_key(page, low).data, common) : 0;
-        if (order || common < page->skip)
-            return order > 0 ? high : low;
-    }
+    if (page->first >= page->count)
+        return page->first;
     uint32_t head = head_of(key, page->skip);
     const eg_slot *slots = eg_page_slots(page);
+    size_t low = first_head(page, page->first, head), high = low;
+    if (low < page->count && slots[low].head == head)
+        high = head == UINT32_MAX ? page->count : first_head(page, low, head + 1);
     while (low < high) {
         size_t middle = (low + high) / 2;
-        int order = (slots[middle].head > head) - (slots[middle].head < head);
-        if (!order)
-            order = eg_key_compare(eg_page_key(page, middle), key);
+        int order = eg_key_compare(eg_page_key(page, middle), key);
         if (!order) {
             *found = true;
             return middle;
@@ -165,7 +204,21 @@ size_t eg_page_search(const eg_page *page, eg_view key, bool *found)
         low = order < 0 ? middle + 1 : low;
         high = order < 0 ? high : middle;
     }
-    return low;
+    int order = page->skip ? compare_prefix(page, low, key) : 0;
+    return order ? (order > 0 ? page->count : page->first) : low;
+}
+
+bool eg_page_find(const eg_page *page, eg_view key, size_t *index)
+{
+    uint32_t head = head_of(key, page->skip), mark = mark_of(key);
+    const eg_slot *slots = eg_page_slots(page);
+    for (size_t i = first_head(page, 0, head); i < page->count && slots[i].head == head; i++) {
+        if ((slots[i].cell & ~back_mask) != mark || eg_key_compare(eg_page_key(page, i), key) != 0)
+            continue;
+        *index = i;
+        return true;
+    }
+    return false;
 }
 
 /* The shared prefix must be shared by the new key too. */
@@ -199,9 +252,10 @@ bool eg_page_insert(eg_page *page, size_t index, eg_view key, eg_view value)
     if (index >= page->first && page->skip)
         admit(page, key);
     write_cell(push(page, size), key, value);
+    uint32_t mark = page->first ? 0 : mark_of(key);
     eg_slot *slots = eg_page_slots(page);
     memmove(slots + index + 1, slots + index, (page->count - index) * sizeof *slots);
-    slots[index] = (eg_slot){head_of(key, page->skip), page->heap};
+    slots[index] = (eg_slot){head_of(key, page->skip), mark | page->heap};
     page->count++;
     return true;
 }
@@ -221,7 +275,8 @@ bool eg_page_replace(eg_page *page, size_t index, eg_view value)
     key = eg_page_key(page, index); /* the page may have moved */
     page->live -= (uint32_t)eg_page_cell_size(page, index);
     write_cell(push(page, size), key, value);
-    eg_page_slots(page)[index].back = page->heap;
+    eg_slot *slot = &eg_page_slots(page)[index];
+    slot->cell = (slot->cell & ~back_mask) | page->heap;
     return true;
 }
 

@@ -6,7 +6,9 @@
  * the page is rebuilt.
  *
  * A slot also holds four bytes of its key, the head, taken behind the prefix that all keys of the
- * page share: most steps of a search stay within the slots.
+ * page share: most steps of a search stay within the slots. Where heads do not tell keys apart,
+ * looking for one key goes by the mark, some bits of a hash of the key: it finds its cell without
+ * touching others.
  *
  * Pages know nothing of nodes. In a page of an internal node the first cell's key does not take
  * part in searches (`first` is 1): it stands for everything below the second. */
@@ -22,12 +24,13 @@ enum {
     EG_PAGE_SIZE =
         8 << 10, /* nodes are split when they need more; small, as every edit copies them */
     EG_CELL_HEADER = 6,
-    EG_SLOT_SIZE = 8
+    EG_SLOT_SIZE = 8,
+    EG_BACK_BITS = 19 /* a page about to be split has two of the largest cells at most */
 };
 
 typedef struct eg_slot {
     uint32_t head; /* big-endian number of the key's bytes [skip, skip + 4), zero-padded */
-    uint32_t back; /* distance of the cell from the end of the page */
+    uint32_t cell; /* mark << EG_BACK_BITS | distance of the cell from the end of the page */
 } eg_slot;
 
 typedef struct eg_page {
@@ -47,7 +50,8 @@ static inline eg_slot *eg_page_slots(const eg_page *page)
 }
 static inline uint8_t *eg_page_cell(const eg_page *page, size_t index)
 {
-    return page->bytes + page->capacity - eg_page_slots(page)[index].back;
+    return page->bytes + page->capacity -
+           (eg_page_slots(page)[index].cell & ((1u << EG_BACK_BITS) - 1));
 }
 static inline eg_view eg_page_key(const eg_page *page, size_t index)
 {
@@ -86,6 +90,8 @@ void eg_page_copy(const eg_page *from, eg_page *to);
 
 /* The first index from `first` on whose key is >= key. */
 size_t eg_page_search(const eg_page *page, eg_view key, bool *found);
+/* The index of key, in a page whose `first` is 0. */
+bool eg_page_find(const eg_page *page, eg_view key, size_t *index);
 
 /* The page grows as needed. False: no memory, nothing changed. */
 bool eg_page_insert(eg_page *page, size_t index, eg_view key, eg_view value);

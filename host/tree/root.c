@@ -50,15 +50,30 @@ uint64_t eg_root_dirty_size(const eg_root *root)
     return size > 0 ? (uint64_t)size : 0;
 }
 
-/* Down to the leaf that key belongs to. */
-static engram_status find_leaf(eg_nodes *nodes, eg_link top, eg_view key, eg_visitor **visit,
-                               eg_loan *loan, engram_error *error)
+/* The key of the next cell, if there is one: below it, and above it, everything is nearer. */
+static void note_bound(eg_bound *bound, const eg_node *node, size_t index)
 {
+    if (index + 1 >= node->page.count)
+        return;
+    eg_view key = eg_page_key(&node->page, index + 1);
+    bound->known = true;
+    bound->size = key.size;
+    memcpy(bound->bytes, key.data, key.size);
+}
+
+engram_status eg_tree_descend(eg_nodes *nodes, eg_link top, eg_view key, eg_visitor **visit,
+                              eg_loan *loan, eg_bound *bound, engram_error *error)
+{
+    if (bound)
+        bound->known = false;
     EG_TRY(eg_nodes_visit(nodes, top, EG_LEVEL_ANY, visit, loan, error));
     while (loan->node->level > 0) {
         eg_node *parent = loan->node, *held = loan->held;
         int level = parent->level - 1;
-        eg_link link = eg_node_link(parent, eg_node_child_index(parent, key));
+        size_t index = eg_node_child_index(parent, key);
+        eg_link link = eg_node_link(parent, index);
+        if (bound)
+            note_bound(bound, parent, index);
         engram_status status = eg_nodes_visit(nodes, link, level, visit, loan, error);
         eg_node_release(held);
         if (status != ENGRAM_OK)
@@ -72,9 +87,9 @@ static engram_status get(eg_nodes *nodes, eg_link top, eg_view key, eg_visitor *
                          eg_buffer *value, engram_error *error)
 {
     eg_loan loan;
-    EG_TRY(find_leaf(nodes, top, key, visit, &loan, error));
-    bool found;
-    size_t index = eg_page_search(&loan.node->page, key, &found);
+    EG_TRY(eg_tree_descend(nodes, top, key, visit, &loan, NULL, error));
+    size_t index;
+    bool found = eg_page_find(&loan.node->page, key, &index);
     if (found && value) {
         eg_view bytes = eg_page_value(&loan.node->page, index);
         eg_write_bytes(value, bytes.data, bytes.size);
