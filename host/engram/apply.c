@@ -26,6 +26,16 @@ static engram_status get_inode(eg_apply *a, uint64_t number, eg_inode *inode, en
     return ENGRAM_OK;
 }
 
+/* It must be there, and of that kind. */
+static engram_status need_inode(eg_apply *a, uint64_t number, eg_inode_kind kind, const char *what,
+                                eg_inode *inode, engram_error *error)
+{
+    engram_status status = get_inode(a, number, inode, error);
+    if (status == ENGRAM_NOT_FOUND || (status == ENGRAM_OK && inode->kind != kind))
+        return unfit(error, what, number);
+    return status;
+}
+
 /* inode->target may lie in a->value: encoding goes through a->scratch. */
 static engram_status put_inode(eg_apply *a, uint64_t number, const eg_inode *inode,
                                engram_error *error)
@@ -93,10 +103,9 @@ static engram_status apply_link(eg_apply *a, eg_reader *in, engram_error *error)
     if (in->failed || !eg_name_valid(name))
         return unfit(error, "bad name", number);
     eg_inode inode;
-    if (get_inode(a, directory, &inode, error) != ENGRAM_OK || inode.kind != EG_KIND_DIRECTORY)
-        return unfit(error, "no such directory", directory);
-    if (get_inode(a, number, &inode, error) != ENGRAM_OK || inode.kind != kind)
-        return unfit(error, "no such inode, or another kind", number);
+    EG_TRY(need_inode(a, directory, EG_KIND_DIRECTORY, "no such directory", &inode, error));
+    EG_TRY(need_inode(a, number, (eg_inode_kind)kind, "no such inode, or another kind", &inode,
+                      error));
     if (kind == EG_KIND_DIRECTORY && (inode.link_count != 0 || number == EG_INODE_ROOT))
         return unfit(error, "a directory has one name", number);
     inode.link_count++;
@@ -234,8 +243,7 @@ static engram_status check_move(eg_apply *a, eg_move *m, engram_error *error)
     EG_TRY(status);
     memcpy(m->entry, a->value.data, sizeof m->entry);
     m->number = eg_get_u64(m->entry);
-    if (get_inode(a, m->to, &inode, error) != ENGRAM_OK || inode.kind != EG_KIND_DIRECTORY)
-        return unfit(error, "no such directory", m->to);
+    EG_TRY(need_inode(a, m->to, EG_KIND_DIRECTORY, "no such directory", &inode, error));
     bool below = false;
     if (m->entry[8] == EG_KIND_DIRECTORY)
         EG_TRY(lies_below(a, m->to, m->number, &below, error));
@@ -312,9 +320,9 @@ static engram_status apply_splice_op(eg_apply *a, eg_reader *in, engram_error *e
     size_t size = eg_reader_left(in);
     const uint8_t *refs = eg_read_bytes(in, size);
     eg_inode inode;
-    if (in->failed || size % EG_REF_SIZE != 0 || get_inode(a, number, &inode, error) != ENGRAM_OK ||
-        inode.kind != EG_KIND_FILE)
+    if (in->failed || size % EG_REF_SIZE != 0)
         return unfit(error, "bad splice", number);
+    EG_TRY(need_inode(a, number, EG_KIND_FILE, "bad splice", &inode, error));
     return eg_apply_splice(a, number, offset, removed, refs, size / EG_REF_SIZE, error);
 }
 

@@ -161,37 +161,62 @@ engram_status eg_look_chunk(const eg_look *look, uint64_t number, uint64_t offse
 
 /* ---- walking ---- */
 
+/* Where a pattern goes on when what follows a wildcard does not match: one byte, or one directory,
+ * later. The last wildcard of each sort is enough: an earlier one that took more would leave less. */
+typedef struct glob_retry {
+    const char *glob, *path; /* glob NULL: none */
+    bool whole;              /* the wildcard stands for whole names */
+} glob_retry;
+
+static bool retry_star(glob_retry *star, const char **glob, const char **path)
+{
+    if (star->glob == NULL || *star->path == 0 || *star->path == '/')
+        return false;
+    *glob = star->glob;
+    *path = ++star->path;
+    return true;
+}
+
+static bool retry_deep(glob_retry *deep, const char **glob, const char **path)
+{
+    if (deep->glob == NULL)
+        return false;
+    if (deep->whole)
+        deep->path += strcspn(deep->path, "/");
+    if (*deep->path == 0)
+        return false;
+    *glob = deep->glob;
+    *path = ++deep->path;
+    return true;
+}
+
 bool eg_glob_match(const char *glob, const char *path)
 {
-    const char *star = NULL, *star_at = NULL, *deep = NULL, *deep_at = NULL;
+    const char *begin = glob;
+    glob_retry star = {0}, deep = {0};
     for (;;) {
-        if (glob[0] == '*' && glob[1] == '*') {
-            deep = glob += 2;
-            if (*glob == '/') /* "**" followed by "/" also stands for nothing */
-                deep = ++glob;
-            deep_at = path;
-            star = NULL;
-        } else if (*glob == '*') {
-            star = ++glob;
-            star_at = path;
-        } else if (*path == 0 && *glob == 0) {
+        if (glob[0] == '*' && glob[1] == '*') { /* "**" before "/" also stands for nothing */
+            bool whole = glob[2] == '/' && (glob == begin || glob[-1] == '/');
+            glob += whole ? 3 : 2;
+            deep = (glob_retry){glob, path, whole};
+            star.glob = NULL;
+            continue;
+        }
+        if (*glob == '*') {
+            star = (glob_retry){++glob, path, false};
+            continue;
+        }
+        if (*path == 0 && *glob == 0)
             return true;
-        } else {
-            const char *literal = *glob == '\\' && glob[1] != 0 ? glob + 1 : glob;
-            bool same = *path != 0 && (literal == glob && *glob == '?' ? *path != '/' : *literal == *path);
-            if (same) {
-                glob = literal + 1;
-                path++;
-            } else if (star != NULL && *star_at != 0 && *star_at != '/') {
-                glob = star;
-                path = ++star_at;
-            } else if (deep != NULL && *deep_at != 0) {
-                glob = deep;
-                path = ++deep_at;
-                star = NULL;
-            } else {
+        const char *literal = *glob == '\\' && glob[1] != 0 ? glob + 1 : glob;
+        bool any = literal == glob && *glob == '?' && *path != '/';
+        if (*path != 0 && (any || *literal == *path)) {
+            glob = literal + 1;
+            path++;
+        } else if (!retry_star(&star, &glob, &path)) {
+            star.glob = NULL;
+            if (!retry_deep(&deep, &glob, &path))
                 return false;
-            }
         }
     }
 }

@@ -264,8 +264,7 @@ engram_status engram_mkdir_all(engram_transaction *tx, const char *path, uint32_
 {
     char part[EG_PATH_MAX + 1];
     size_t size = strlen(path);
-    if (size > EG_PATH_MAX)
-        return eg_fail(error, ENGRAM_INVALID, "a path has at most %d bytes", EG_PATH_MAX);
+    EG_TRY(eg_tx_check_path(path, error)); /* all of it, before the first is made */
     for (size_t i = 1; i <= size; i++) {
         if (path[i] != '/' && path[i] != 0)
             continue;

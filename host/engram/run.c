@@ -24,14 +24,17 @@ static void pause_after(uint32_t tries)
     nanosleep(&(struct timespec){.tv_nsec = (long)us * 1000}, NULL);
 }
 
+/* *final: it did not come to a commit, and would not the next time. */
 static engram_status try_once(eg_engram *e, const engram_run_options *options, engram_body *body,
-                              void *context, bool has_turn, uint64_t *version, engram_error *error)
+                              void *context, bool has_turn, uint64_t *version, bool *final,
+                              engram_error *error)
 {
     engram_transaction *tx = NULL;
     EG_TRY(engram_begin(e, &options->transaction, &tx, error));
     tx->overwrites = options->on_conflict == ENGRAM_LAST_WRITER_WINS;
     tx->has_turn = has_turn;
     engram_status status = body(context, tx, error);
+    *final = status != ENGRAM_OK;
     if (status != ENGRAM_OK) {
         engram_abort(&tx);
         return status;
@@ -40,10 +43,10 @@ static engram_status try_once(eg_engram *e, const engram_run_options *options, e
 }
 
 static engram_status try_alone(eg_engram *e, const engram_run_options *options, engram_body *body,
-                               void *context, uint64_t *version, engram_error *error)
+                               void *context, uint64_t *version, bool *final, engram_error *error)
 {
     pthread_rwlock_wrlock(&e->turn);
-    engram_status status = try_once(e, options, body, context, true, version, error);
+    engram_status status = try_once(e, options, body, context, true, version, final, error);
     pthread_rwlock_unlock(&e->turn);
     return status;
 }
@@ -65,13 +68,14 @@ engram_status engram_run(struct engram *e, const engram_run_options *options, en
     engram_status status = ENGRAM_OK;
     for (uint32_t tries = 1;; tries++) {
         engram_error inner = {0};
+        bool final = false;
         if (tries > TRIES_AMONG_OTHERS)
-            status = try_alone(e, o, body, context, version, &inner);
+            status = try_alone(e, o, body, context, version, &final, &inner);
         else
-            status = try_once(e, o, body, context, false, version, &inner);
+            status = try_once(e, o, body, context, false, version, &final, &inner);
         if (status == ENGRAM_OK)
             return ENGRAM_OK;
-        if (status != ENGRAM_CONFLICT || !try_again(o, context, tries, &inner)) {
+        if (final || status != ENGRAM_CONFLICT || !try_again(o, context, tries, &inner)) {
             if (error != NULL && error->status == ENGRAM_OK)
                 *error = inner;
             return status;

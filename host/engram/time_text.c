@@ -74,16 +74,25 @@ static bool parse_ago(const char *text, uint64_t *time_ns)
     return true;
 }
 
+/* Whether text begins so, a 0 standing for any digit: sscanf would take blanks and signs too. */
+static bool has_shape(const char *text, const char *shape)
+{
+    for (; *shape != 0; shape++, text++)
+        if (*shape == '0' ? *text < '0' || *text > '9' : *text != *shape)
+            return false;
+    return true;
+}
+
 /* "", "Z", "+hh:mm", "-hh:mm"; *local: none was given. */
 static bool parse_zone(const char *text, int *offset_s, bool *local)
 {
-    int hours, minutes, used = 0;
+    int hours, minutes;
     *offset_s = 0;
     *local = *text == 0;
     if (*local || strcmp(text, "Z") == 0)
         return true;
-    if ((*text != '+' && *text != '-') || sscanf(text + 1, "%2d:%2d%n", &hours, &minutes, &used) != 2 ||
-        text[1 + used] != 0 || hours > 23 || minutes > 59 || hours < 0 || minutes < 0)
+    if ((*text != '+' && *text != '-') || !has_shape(text + 1, "00:00") || text[6] != 0 ||
+        sscanf(text + 1, "%2d:%2d", &hours, &minutes) != 2 || hours > 23 || minutes > 59)
         return false;
     *offset_s = (hours * 3600 + minutes * 60) * (*text == '-' ? -1 : 1);
     return true;
@@ -100,30 +109,48 @@ static uint64_t parse_fraction(const char **text)
     return ns;
 }
 
+/* tm_mon as people count months. */
+static bool is_day(const struct tm *tm)
+{
+    struct tm day = {.tm_year = tm->tm_year - 1900, .tm_mon = tm->tm_mon - 1, .tm_mday = tm->tm_mday};
+    if (tm->tm_mon < 1 || tm->tm_mon > 12 || tm->tm_mday < 1 || tm->tm_mday > 31)
+        return false;
+    timegm(&day); /* 31 April becomes 1 May */
+    return day.tm_mon == tm->tm_mon - 1;
+}
+
+/* "T10:00", "T10:00:00", "T10:00:00.5": into tm and *ns; *text moves on. */
+static bool parse_clock(const char **text, struct tm *tm, uint64_t *ns)
+{
+    const char *rest = *text;
+    if ((*rest != 'T' && *rest != ' ') || !has_shape(rest + 1, "00:00") ||
+        sscanf(rest + 1, "%2d:%2d", &tm->tm_hour, &tm->tm_min) != 2)
+        return false;
+    rest += 6;
+    if (has_shape(rest, ":00")) {
+        if (sscanf(rest, ":%2d", &tm->tm_sec) != 1)
+            return false;
+        rest += 3;
+        *ns = parse_fraction(&rest);
+    }
+    *text = rest;
+    return tm->tm_hour <= 23 && tm->tm_min <= 59 && tm->tm_sec <= 60;
+}
+
 bool eg_text_time_parse(const char *text, uint64_t *time_ns)
 {
     struct tm tm = {.tm_isdst = -1};
-    int used = 0, offset_s;
-    bool local, date_only;
+    uint64_t ns = 0;
+    int offset_s;
+    bool local;
     if (parse_ago(text, time_ns))
         return true;
-    if (sscanf(text, "%4d-%2d-%2d%n", &tm.tm_year, &tm.tm_mon, &tm.tm_mday, &used) != 3 || used != 10)
+    if (!has_shape(text, "0000-00-00") ||
+        sscanf(text, "%4d-%2d-%2d", &tm.tm_year, &tm.tm_mon, &tm.tm_mday) != 3 || !is_day(&tm))
         return false;
-    const char *rest = text + used;
-    date_only = *rest == 0;
-    if (*rest == 'T' || *rest == ' ') {
-        used = 0;
-        if (sscanf(rest + 1, "%2d:%2d%n", &tm.tm_hour, &tm.tm_min, &used) != 2 || used != 5)
-            return false;
-        rest += 1 + used;
-        used = 0;
-        if (*rest == ':' && (sscanf(rest, ":%2d%n", &tm.tm_sec, &used) != 1 || used != 3))
-            return false;
-        rest += used;
-    }
-    uint64_t ns = parse_fraction(&rest);
-    if (tm.tm_mon < 1 || tm.tm_mon > 12 || tm.tm_mday < 1 || tm.tm_mday > 31 || tm.tm_hour > 23 ||
-        tm.tm_min > 59 || tm.tm_sec > 60 || !parse_zone(rest, &offset_s, &local))
+    const char *rest = text + 10;
+    bool date_only = *rest == 0;
+    if ((!date_only && !parse_clock(&rest, &tm, &ns)) || !parse_zone(rest, &offset_s, &local))
         return false;
     tm.tm_year -= 1900;
     tm.tm_mon--;
@@ -132,6 +159,8 @@ bool eg_text_time_parse(const char *text, uint64_t *time_ns)
     time_t seconds = local ? mktime(&tm) : timegm(&tm) - offset_s;
     if (seconds < 0)
         return false;
-    *time_ns = (uint64_t)seconds * SECOND + ns - (date_only ? 1 : 0);
+    *time_ns = (uint64_t)seconds < UINT64_MAX / SECOND
+                   ? (uint64_t)seconds * SECOND + ns - (date_only ? 1 : 0)
+                   : UINT64_MAX; /* after the year 2554 */
     return true;
 }

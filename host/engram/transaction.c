@@ -157,12 +157,10 @@ engram_status eg_tx_enter(engram_transaction *tx, eg_mark *mark, engram_error *e
 engram_status eg_tx_leave(engram_transaction *tx, const eg_mark *mark, engram_status status,
                           engram_error *error)
 {
-    if (status == ENGRAM_OK && (tx->ops.failed || tx->checks.list.failed))
-        status = ENGRAM_NO_MEMORY;
-    if (status == ENGRAM_OK)
+    if (status == ENGRAM_OK && !tx->ops.failed && !tx->checks.list.failed)
         return ENGRAM_OK;
-    if (status == ENGRAM_NO_MEMORY && error != NULL && error->status == ENGRAM_OK)
-        eg_tx_no_memory(error);
+    if (status == ENGRAM_OK || status == ENGRAM_NO_MEMORY) /* a buffer that failed said nothing yet */
+        status = eg_tx_no_memory(error);
     if (status == ENGRAM_NO_MEMORY || status == ENGRAM_IO || status == ENGRAM_DAMAGED ||
         status == ENGRAM_NO_SPACE)
         tx->broken = status;
@@ -249,7 +247,7 @@ engram_status eg_tx_need_parent(engram_transaction *tx, const eg_place *place, e
 
 static engram_status bad_path(const char *path, const char *why, engram_error *error)
 {
-    return eg_fail(error, ENGRAM_INVALID, "'%s' is no path: %s", path, why);
+    return eg_fail(error, ENGRAM_INVALID, "%s: '%s'", why, path);
 }
 
 /* The next name of a path; false at its end. */
@@ -281,6 +279,18 @@ static engram_status load_inode(engram_transaction *tx, eg_place *p, engram_erro
     return ENGRAM_OK;
 }
 
+engram_status eg_tx_check_path(const char *path, engram_error *error)
+{
+    const char *rest = path;
+    eg_view name;
+    if (strlen(path) > EG_PATH_MAX)
+        return bad_path(path, "a path has at most 4095 bytes", error);
+    while (next_name(&rest, &name))
+        if (!eg_name_valid(name))
+            return bad_path(path, "a name in a path has 1 to 255 bytes and is not '..'", error);
+    return ENGRAM_OK;
+}
+
 engram_status eg_tx_find(engram_transaction *tx, const char *path, bool written, eg_place *p,
                          engram_error *error)
 {
@@ -291,12 +301,9 @@ engram_status eg_tx_find(engram_transaction *tx, const char *path, bool written,
     p->parent = 0;
     p->found = false;
     p->number = EG_INODE_ROOT;
-    if (strlen(path) > EG_PATH_MAX)
-        return bad_path(path, "it is longer than 4095 bytes", error);
+    EG_TRY(eg_tx_check_path(path, error));
     while (next_name(&rest, &name)) {
         bool last = is_last(rest);
-        if (!eg_name_valid(name))
-            return bad_path(path, "a name has 1 to 255 bytes and is not '..'", error);
         EG_TRY(check_name(tx, at, name, written && last, error));
         p->parent = at;
         p->name = name;

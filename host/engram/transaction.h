@@ -50,6 +50,8 @@ engram_status eg_tx_leave(engram_transaction *tx, const eg_mark *mark, engram_st
 engram_status eg_tx_apply(engram_transaction *tx, engram_error *error);
 static inline eg_look eg_tx_look(engram_transaction *tx) { return (eg_look){tx->engram, tx->root, &tx->stage}; }
 
+/* Whether every name of a path can be one. ENGRAM_INVALID. */
+engram_status eg_tx_check_path(const char *path, engram_error *error);
 /* Resolves a path, with checks for every name on the way. written: the last name will be changed.
  * ENGRAM_NOT_FOUND when a directory on the way is not there; the last name may be absent. */
 engram_status eg_tx_find(engram_transaction *tx, const char *path, bool written, eg_place *place, engram_error *error);
