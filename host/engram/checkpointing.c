@@ -323,6 +323,15 @@ static void deadline(struct timespec *at, uint32_t seconds)
     at->tv_sec += seconds;
 }
 
+/* Readers that have closed since the last sweep leave space to return. */
+static void sweep_again(eg_engram *e)
+{
+    pthread_mutex_lock(&e->checkpoint_lock);
+    if (e->held_back)
+        eg_engram_sweep(e);
+    pthread_mutex_unlock(&e->checkpoint_lock);
+}
+
 static void *checkpointer_main(void *context)
 {
     eg_engram *e = context;
@@ -346,6 +355,8 @@ static void *checkpointer_main(void *context)
         if (due && atomic_load(&e->failed) == ENGRAM_OK &&
             eg_engram_checkpoint(e, &error) != ENGRAM_OK)
             eg_log(EG_LOG_WARNING, "%s: a checkpoint failed: %s", e->dir, error.message);
+        if (!due && atomic_load(&e->failed) == ENGRAM_OK)
+            sweep_again(e);
         if (atomic_load(&e->failed) == ENGRAM_OK &&
             eg_journal_prepare(e->journal, &error) != ENGRAM_OK)
             eg_log(EG_LOG_WARNING, "%s: the journal failed: %s", e->dir, error.message);
@@ -404,24 +415,4 @@ void eg_checkpointer_wait(eg_engram *e)
     while (c->finished == finished && !c->stop)
         pthread_cond_wait(&c->done, &c->lock);
     pthread_mutex_unlock(&c->lock);
-}
-
-/* ---- 6. ---- */
-
-void eg_engram_sweep(eg_engram *engram)
-{
-    engram_error inner = {0};
-    eg_file *lock = NULL;
-    engram_status status = eg_lock_against_readers(engram->io, engram->dir, &lock, NULL);
-    if (status != ENGRAM_OK)
-        return; /* a reader is there: the next sweep takes them */
-    status = eg_journal_release(engram->journal, engram->replay_start.file, &inner);
-    if (status == ENGRAM_OK)
-        status = eg_checkpoint_sweep(engram->io, engram->dir, engram->manifest.checkpoint, &inner);
-    if (status == ENGRAM_OK)
-        status = eg_store_sweep(engram->store, &inner);
-    engram->io->close(engram->io, &lock);
-    if (status != ENGRAM_OK) /* everything committed is safe: only space was not returned */
-        eg_log(EG_LOG_WARNING, "%s: old files could not be removed: %s", engram->dir,
-               inner.message);
 }

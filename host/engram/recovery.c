@@ -86,6 +86,17 @@ static void keep_segments(eg_buffer *out, eg_view operations)
             eg_write_bytes(out, op.whole.data, op.whole.size);
 }
 
+static engram_status scan_operations(eg_engram *e, const eg_record *record, eg_view operations,
+                                     engram_error *error)
+{
+    engram_error inner = {0};
+    engram_status status = note_operations(e, operations, &inner);
+    if (status == ENGRAM_INVALID)
+        return eg_fail(error, ENGRAM_DAMAGED, "%s: journal record %" PRIu64 ": %s", e->dir,
+                       record->sequence, inner.message);
+    return status == ENGRAM_OK ? status : eg_fail(error, status, "%s", inner.message);
+}
+
 static engram_status scan_record(void *context, const eg_record *record, engram_error *error)
 {
     scan_context *c = context;
@@ -96,14 +107,14 @@ static engram_status scan_record(void *context, const eg_record *record, engram_
     if (record->transaction >= e->transaction_next)
         e->transaction_next = record->transaction + 1;
     if (record->state == EG_RECORD_COMMITTED && c->pending.size == 0)
-        return note_operations(e, record->operations, error);
+        return scan_operations(e, record, record->operations, error);
     keep_segments(&c->pending, record->operations);
     if (c->pending.failed)
         return no_memory(error);
     if (record->state != EG_RECORD_COMMITTED)
         return ENGRAM_OK;
     engram_status status =
-        note_operations(e, (eg_view){c->pending.data, c->pending.size}, error);
+        scan_operations(e, record, (eg_view){c->pending.data, c->pending.size}, error);
     eg_buffer_clear(&c->pending);
     return status;
 }
