@@ -18,6 +18,7 @@
  * MANIFEST.json names the one that counts, so a file without the manifest's word is an unfinished
  * checkpoint and means nothing. */
 #include <stdio.h>
+#include <stdlib.h>
 #include <zstd.h>
 
 #include "base/memory.h"
@@ -130,16 +131,88 @@ engram_status eg_checkpoint_read(eg_io *io, const char *dir, uint64_t number,
     return status;
 }
 
+engram_status eg_checkpoint_peek(eg_io *io, const char *dir, uint64_t number,
+                                 eg_journal_start *journal, engram_error *error)
+{
+    eg_checkpoint checkpoint;
+    engram_bundle *bundle = eg_alloc(sizeof *bundle);
+    if (bundle == NULL)
+        return eg_fail(error, ENGRAM_NO_MEMORY, "out of memory");
+    engram_status status = eg_checkpoint_read(io, dir, number, &checkpoint, bundle, error);
+    *journal = checkpoint.journal;
+    eg_free(bundle);
+    return status;
+}
+
+/* ---- the folder ---- */
+
+/* Eight digits and the ending, not 0; else false. */
+static bool parse_name(const char *name, uint64_t *number)
+{
+    enum { DIGITS = 8 };
+    if (strspn(name, "0123456789") != DIGITS || strcmp(name + DIGITS, ".ckpt") != 0)
+        return false;
+    *number = strtoull(name, NULL, 10);
+    return *number != 0;
+}
+
+typedef struct number_list {
+    uint64_t *numbers;
+    size_t count, capacity;
+} number_list;
+
+static engram_status list_one(void *context, const char *name)
+{
+    number_list *list = context;
+    uint64_t number;
+    if (!parse_name(name, &number))
+        return ENGRAM_OK;
+    if (!eg_grow((void **)&list->numbers, &list->capacity, list->count + 1, sizeof number))
+        return ENGRAM_NO_MEMORY;
+    list->numbers[list->count++] = number;
+    return ENGRAM_OK;
+}
+
+static int compare_numbers(const void *a, const void *b)
+{
+    uint64_t x = *(const uint64_t *)a, y = *(const uint64_t *)b;
+    return (x > y) - (x < y);
+}
+
+engram_status eg_checkpoint_list(eg_io *io, const char *dir, uint64_t **numbers, size_t *count,
+                                 engram_error *error)
+{
+    number_list list = {0};
+    char *folder = eg_path_join(dir, "checkpoint");
+    engram_status status =
+        folder == NULL ? ENGRAM_NO_MEMORY : io->list(io, folder, list_one, &list, error);
+    if (status != ENGRAM_OK)
+        eg_fail(error, status, "cannot list the checkpoints of %s", dir);
+    eg_free(folder);
+    if (status != ENGRAM_OK) {
+        eg_free(list.numbers);
+        list = (number_list){0};
+    }
+    if (list.count != 0)
+        qsort(list.numbers, list.count, sizeof *list.numbers, compare_numbers);
+    *numbers = list.numbers;
+    *count = list.count;
+    return status;
+}
+
 typedef struct sweep_context {
     eg_io *io;
     const char *folder;
-    char keep[24];
+    const uint64_t *keep;
+    size_t keep_count;
 } sweep_context;
 
 static engram_status sweep_one(void *context, const char *name)
 {
     sweep_context *c = context;
-    if (strcmp(name, c->keep) == 0)
+    uint64_t number;
+    if (parse_name(name, &number) &&
+        bsearch(&number, c->keep, c->keep_count, sizeof number, compare_numbers) != NULL)
         return ENGRAM_OK;
     char *path = eg_path_join(c->folder, name);
     engram_status status = path == NULL ? ENGRAM_NO_MEMORY : c->io->unlink(c->io, path, NULL);
@@ -147,13 +220,13 @@ static engram_status sweep_one(void *context, const char *name)
     return status;
 }
 
-engram_status eg_checkpoint_sweep(eg_io *io, const char *dir, uint64_t keep, engram_error *error)
+engram_status eg_checkpoint_sweep(eg_io *io, const char *dir, const uint64_t *keep,
+                                  size_t keep_count, engram_error *error)
 {
     char *folder = eg_path_join(dir, "checkpoint");
     if (folder == NULL)
         return eg_fail(error, ENGRAM_NO_MEMORY, "out of memory");
-    sweep_context c = {.io = io, .folder = folder};
-    snprintf(c.keep, sizeof c.keep, "%08llu.ckpt", (unsigned long long)keep);
+    sweep_context c = {.io = io, .folder = folder, .keep = keep, .keep_count = keep_count};
     engram_status status = io->list(io, folder, sweep_one, &c, error);
     if (status != ENGRAM_OK)
         eg_fail(error, status, "cannot remove old files of %s", folder);

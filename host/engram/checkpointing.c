@@ -342,6 +342,15 @@ static void prepare_file(eg_engram *e)
         eg_log(EG_LOG_WARNING, "%s: no journal file was prepared: %s", e->dir, error.message);
 }
 
+/* Readers that have closed since the last sweep leave space to return. */
+static void sweep_again(eg_engram *e)
+{
+    pthread_mutex_lock(&e->checkpoint_lock);
+    if (e->held_back)
+        eg_engram_sweep(e);
+    pthread_mutex_unlock(&e->checkpoint_lock);
+}
+
 static void *checkpointer_main(void *context)
 {
     eg_engram *e = context;
@@ -368,6 +377,8 @@ static void *checkpointer_main(void *context)
             do_checkpoint(e);
             deadline(&until, interval);
         } else if (waited != 0) {
+            if (atomic_load(&e->failed) == ENGRAM_OK)
+                sweep_again(e);
             deadline(&until, interval);
         }
         pthread_mutex_lock(&c->lock);
@@ -435,24 +446,4 @@ void eg_checkpointer_wait(eg_engram *e)
     while (c->finished == finished && !c->stop && atomic_load(&e->failed) == ENGRAM_OK)
         pthread_cond_wait(&c->done, &c->lock);
     pthread_mutex_unlock(&c->lock);
-}
-
-/* ---- 6. ---- */
-
-void eg_engram_sweep(eg_engram *engram)
-{
-    engram_error inner = {0};
-    eg_file *lock = NULL;
-    engram_status status = eg_lock_against_readers(engram->io, engram->dir, &lock, NULL);
-    if (status != ENGRAM_OK)
-        return; /* a reader is there: the next sweep takes them */
-    status = eg_journal_release(engram->journal, engram->replay_start.file, &inner);
-    if (status == ENGRAM_OK)
-        status = eg_checkpoint_sweep(engram->io, engram->dir, engram->manifest.checkpoint, &inner);
-    if (status == ENGRAM_OK)
-        status = eg_store_sweep(engram->store, &inner);
-    engram->io->close(engram->io, &lock);
-    if (status != ENGRAM_OK) /* everything committed is safe: only space was not returned */
-        eg_log(EG_LOG_WARNING, "%s: old files could not be removed: %s", engram->dir,
-               inner.message);
 }

@@ -49,18 +49,31 @@ static engram_status no_memory(engram_error *error)
 
 /* ---- the root ---- */
 
+/* A chunk that was lost counts nothing, neither when its files come nor when they go. */
+static engram_status get_vector(eg_engram *e, uint64_t id, uint8_t *vector, bool *counts,
+                                engram_error *error)
+{
+    engram_status status = eg_store_get_vector(e->store, id, vector, NULL);
+    *counts = status == ENGRAM_OK;
+    if (status == ENGRAM_OK || (status == ENGRAM_NOT_FOUND && id < eg_store_next_id(e->store)))
+        return ENGRAM_OK;
+    *counts = true;
+    return eg_store_get_vector(e->store, id, vector, error);
+}
+
 static engram_status count_list(eg_engram *e, engram_bundle *bundle, const eg_ids *list,
                                 size_t from, size_t to, int sign, engram_error *error)
 {
     _Alignas(64) uint8_t vectors[COUNT_BATCH * ENGRAM_BLOCKS];
     while (from < to) {
         size_t n = 0;
-        for (; n < COUNT_BATCH && from + n < to; n++)
-            EG_TRY(eg_store_get_vector(e->store, list->ids[from + n], vectors + n * ENGRAM_BLOCKS,
-                                       error));
+        for (; n < COUNT_BATCH && from < to; from++) {
+            bool counts;
+            EG_TRY(get_vector(e, list->ids[from], vectors + n * ENGRAM_BLOCKS, &counts, error));
+            n += counts;
+        }
         e->kernels.bundle(bundle->counters, vectors, n, sign);
         bundle->count += (uint64_t)((int64_t)n * sign);
-        from += n;
     }
     return ENGRAM_OK;
 }
@@ -70,11 +83,12 @@ engram_status eg_count_root(eg_engram *engram, engram_bundle *bundle, const eg_i
                             engram_error *error)
 {
     uint8_t vector[ENGRAM_BLOCKS];
+    bool counts;
     /* Every vector is looked at before the first is counted. */
     for (size_t i = live_from; i < live->count; i++)
-        EG_TRY(eg_store_get_vector(engram->store, live->ids[i], vector, error));
+        EG_TRY(get_vector(engram, live->ids[i], vector, &counts, error));
     for (size_t i = dead_from; i < dead->count; i++)
-        EG_TRY(eg_store_get_vector(engram->store, dead->ids[i], vector, error));
+        EG_TRY(get_vector(engram, dead->ids[i], vector, &counts, error));
     EG_TRY(count_list(engram, bundle, live, live_from, live->count, 1, error));
     return count_list(engram, bundle, dead, dead_from, dead->count, -1, error);
 }

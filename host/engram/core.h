@@ -53,7 +53,8 @@ typedef struct eg_engram_options {
 } eg_engram_options;
 
 typedef struct eg_recovery { /* what opening found and did */
-    uint64_t records, transactions; /* replayed */
+    uint64_t checkpoint, checkpoint_version; /* where it began */
+    uint64_t records, transactions, chunks; /* replayed; chunks: brought by records */
     uint64_t torn_bytes;            /* cut off the journal's end */
     uint64_t segments_rewritten;
     double seconds;
@@ -116,6 +117,7 @@ typedef struct eg_verify_options {
     void *context;
     void (*problem)(void *context, const char *message);
     void (*progress)(void *context, uint64_t bytes_done, uint64_t bytes_total);
+    engram_verified *verified; /* out: what was looked at; may be NULL */
 } eg_verify_options;
 engram_status eg_engram_verify(eg_engram *engram, const eg_verify_options *options, uint64_t *problems, engram_error *error);
 

@@ -208,7 +208,9 @@ static void release(eg_engram *e)
     eg_store_close(&e->store);
     eg_nodes_close(&e->nodes);
     e->io->close(e->io, &e->lock);
+    eg_slot_release(e->io, &e->slot);
     eg_manifest_fini(&e->manifest);
+    eg_free(e->leftovers);
     eg_free(e->segments);
     eg_free(e->bundle);
     eg_free(e->dir);
@@ -269,8 +271,9 @@ static engram_status start_writer(eg_engram *e, engram_error *error)
     return eg_checkpointer_start(e, error);
 }
 
+/* *generation: of the manifest it went by. */
 static engram_status open_once(eg_io *io, const char *dir, const eg_engram_options *options,
-                               eg_engram **engram, engram_error *error)
+                               eg_engram **engram, uint64_t *generation, engram_error *error)
 {
     eg_engram *e = NULL;
     eg_manifest probe;
@@ -279,10 +282,12 @@ static engram_status open_once(eg_io *io, const char *dir, const eg_engram_optio
     eg_manifest_fini(&probe);
     EG_TRY(allocate(io, dir, options, &e, error));
     uint64_t start = eg_clock_monotonic_ns();
-    engram_status status = options->read_only ? eg_lock_reader(io, dir, &e->lock, error)
-                                              : eg_lock_writer(io, dir, &e->lock, error);
-    if (status == ENGRAM_OK)
+    engram_status status = options->read_only
+                               ? eg_lock_reader(io, dir, &e->manifest, &e->slot, error)
+                               : eg_lock_writer(io, dir, &e->lock, error);
+    if (status == ENGRAM_OK && !options->read_only)
         status = eg_manifest_read(io, dir, &e->manifest, error);
+    *generation = e->manifest.checkpoint;
     if (status == ENGRAM_OK) {
         engram_codebook_init(&e->codebook, e->manifest.config.seed);
         status = eg_chunker_init(&e->chunker, &e->manifest.config.chunk, error);
@@ -295,25 +300,40 @@ static engram_status open_once(eg_io *io, const char *dir, const eg_engram_optio
         release(e);
         return status;
     }
+    eg_slot_opened(io, &e->slot);
     e->recovery.seconds = (double)(eg_clock_monotonic_ns() - start) / 1e9;
     *engram = e;
     return ENGRAM_OK;
 }
 
+/* A reader may look while the writer is halfway through a record, or may meet the records of a later
+ * generation, whose segments are others: it is damage only if it stays. */
+static engram_status open_reader(eg_io *io, const char *dir, const eg_engram_options *options,
+                                 eg_engram **engram, engram_error *error)
+{
+    enum { TRIES = 4, TRIES_MAX = 1000 };
+    engram_status status = ENGRAM_OK;
+    uint64_t generation = 0, before = 0;
+    for (int tries = 1, all = 1;; tries++, all++) {
+        *error = (engram_error){0};
+        status = open_once(io, dir, options, engram, &generation, error);
+        if (generation != before)
+            tries = 1;
+        before = generation;
+        if (status != ENGRAM_DAMAGED || tries >= TRIES || all >= TRIES_MAX)
+            return status;
+        nanosleep(&(struct timespec){.tv_nsec = 5000000}, NULL);
+    }
+}
+
 engram_status eg_engram_open(eg_io *io, const char *dir, const eg_engram_options *options,
                              eg_engram **engram, engram_error *error)
 {
-    enum { TRIES = 4 };
-    engram_status status = ENGRAM_OK;
     engram_error inner = {0};
-    for (int i = 0; i < TRIES; i++) {
-        inner = (engram_error){0};
-        status = open_once(io, dir, options, engram, &inner);
-        /* A reader may look while the writer is halfway through a record: that is no damage yet. */
-        if (!options->read_only || status != ENGRAM_DAMAGED)
-            break;
-        nanosleep(&(struct timespec){.tv_nsec = 5000000}, NULL);
-    }
+    uint64_t generation = 0;
+    engram_status status = options->read_only
+                               ? open_reader(io, dir, options, engram, &inner)
+                               : open_once(io, dir, options, engram, &generation, &inner);
     if (status != ENGRAM_OK && error != NULL && error->status == ENGRAM_OK)
         *error = inner;
     return status;

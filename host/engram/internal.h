@@ -44,14 +44,34 @@ typedef struct eg_checkpoint {
 
 engram_status eg_checkpoint_read(eg_io *io, const char *dir, uint64_t number, eg_checkpoint *checkpoint, engram_bundle *bundle, engram_error *error);
 engram_status eg_checkpoint_write(eg_io *io, const char *dir, uint64_t number, const eg_checkpoint *checkpoint, const engram_bundle *bundle, engram_error *error);
-/* Removes all checkpoint files but the one. */
-engram_status eg_checkpoint_sweep(eg_io *io, const char *dir, uint64_t keep, engram_error *error);
+/* The journal's start only, of a checkpoint that need not be the one that counts. */
+engram_status eg_checkpoint_peek(eg_io *io, const char *dir, uint64_t number, eg_journal_start *journal, engram_error *error);
+/* Numbers of the checkpoint files that are there, rising; eg_free. */
+engram_status eg_checkpoint_list(eg_io *io, const char *dir, uint64_t **numbers, size_t *count, engram_error *error);
+/* Removes all checkpoint files but those, which rise. */
+engram_status eg_checkpoint_sweep(eg_io *io, const char *dir, const uint64_t *keep, size_t keep_count, engram_error *error);
 
-/* LOCK: byte 0 is the writer's, byte 1 is shared by readers. */
+/* LOCK: byte 0 is the writer's; readers hold the slot of their generation, a checkpoint's number. */
 engram_status eg_lock_writer(eg_io *io, const char *dir, eg_file **lock, engram_error *error);
-engram_status eg_lock_reader(eg_io *io, const char *dir, eg_file **lock, engram_error *error);
-/* Keeps new readers out while files are removed; ENGRAM_LOCKED when readers are there. */
-engram_status eg_lock_against_readers(eg_io *io, const char *dir, eg_file **lock, engram_error *error);
+
+typedef struct eg_slot { /* both NULL: none */
+    eg_file *opening; /* keeps everything that opening reads */
+    eg_file *open;    /* keeps the segments */
+} eg_slot;
+
+/* Reads MANIFEST.json and takes the slot of its generation: nothing that it names goes while the slot is held.
+ * Where there is no LOCK file the slot stays empty. */
+engram_status eg_lock_reader(eg_io *io, const char *dir, eg_manifest *manifest, eg_slot *slot, engram_error *error);
+/* All files are open and read as far as opening reads them. */
+void eg_slot_opened(eg_io *io, eg_slot *slot);
+void eg_slot_release(eg_io *io, eg_slot *slot);
+/* For the writer: who is there of a generation older than the one that counts? Slots found free stay closed to
+ * readers until *lock is closed. */
+engram_status eg_lock_probing(eg_io *io, const char *dir, eg_file **lock, engram_error *error);
+engram_status eg_slot_probe(eg_io *io, eg_file *lock, uint64_t generation, bool *is_opening, bool *is_open, engram_error *error);
+
+/* A segment file that nothing names any more, and the last generation that may have named it. */
+typedef struct eg_leftover { uint64_t segment, generation; } eg_leftover;
 
 typedef struct eg_retained { /* a version since the last checkpoint that can still be pinned */
     uint64_t number, time_ns;
@@ -105,7 +125,8 @@ struct engram {
     eg_io *io;
     char *dir;
     eg_engram_options options;
-    eg_file *lock;
+    eg_file *lock; /* a writer's */
+    eg_slot slot;  /* a reader's */
     eg_manifest manifest; /* changes under checkpoint_lock */
     engram_codebook codebook;
     eg_chunker chunker;
@@ -142,6 +163,9 @@ struct engram {
     eg_publication newest;
 
     pthread_mutex_t checkpoint_lock;
+    eg_leftover *leftovers; /* under checkpoint_lock, like held_back */
+    size_t leftover_count, leftover_capacity;
+    bool held_back; /* the last sweep left something for a reader */
     eg_checkpointer checkpointer;
     pthread_mutex_t history_lock;
     eg_root *catalog; /* 'V' version u64 -> time u64, node address u64, node size u32, label */
@@ -202,7 +226,10 @@ void eg_checkpointer_ask_file(eg_engram *engram);
 void eg_checkpointer_wait(eg_engram *engram);
 /* Whether the limits of journal or memory ask for one; far: by so much that commits should wait. */
 bool eg_checkpoint_due(eg_engram *engram, bool far);
-/* Removes what no reader and no recovery needs any more; skipped while readers are there. */
+
+/* ---- sweep.c ---- */
+
+/* Removes what no reader and no recovery needs any more. Under checkpoint_lock, or while opening. */
 void eg_engram_sweep(eg_engram *engram);
 
 /* ---- recovery.c ---- */

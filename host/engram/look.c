@@ -65,13 +65,26 @@ typedef struct read_context {
     size_t size, got;
 } read_context;
 
+static engram_status read_stored(const read_context *c, eg_chunk_ref ref, uint8_t *bytes,
+                                 size_t *size, engram_error *error)
+{
+    return c->look->stage != NULL
+               ? eg_stage_read(c->look->stage, ref.id, bytes, ref.size, size, error)
+               : eg_store_read(c->look->engram->store, ref.id, bytes, ref.size, size, error);
+}
+
 static engram_status read_chunk(const read_context *c, eg_chunk_ref ref, uint8_t *bytes,
                                 engram_error *error)
 {
     size_t size;
-    EG_TRY(c->look->stage != NULL
-               ? eg_stage_read(c->look->stage, ref.id, bytes, ref.size, &size, error)
-               : eg_store_read(c->look->engram->store, ref.id, bytes, ref.size, &size, error));
+    engram_status status = read_stored(c, ref, bytes, &size, NULL);
+    if (status == ENGRAM_NOT_FOUND)
+        return eg_fail(error, ENGRAM_DAMAGED,
+                       "chunk %" PRIu64 ", %u bytes of the content, is lost; engram log shows "
+                       "earlier states of the file",
+                       ref.id, ref.size);
+    if (status != ENGRAM_OK)
+        EG_TRY(read_stored(c, ref, bytes, &size, error)); /* for the sentence */
     if (size != ref.size)
         return eg_fail(error, ENGRAM_DAMAGED,
                        "chunk %" PRIu64 " has %zu bytes where the file says %u", ref.id, size,

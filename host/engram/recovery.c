@@ -86,6 +86,17 @@ static void keep_segments(eg_buffer *out, eg_view operations)
             eg_write_bytes(out, op.whole.data, op.whole.size);
 }
 
+static engram_status scan_operations(eg_engram *e, const eg_record *record, eg_view operations,
+                                     engram_error *error)
+{
+    engram_error inner = {0};
+    engram_status status = note_operations(e, operations, &inner);
+    if (status == ENGRAM_INVALID)
+        return eg_fail(error, ENGRAM_DAMAGED, "%s: journal record %" PRIu64 ": %s", e->dir,
+                       record->sequence, inner.message);
+    return status == ENGRAM_OK ? status : eg_fail(error, status, "%s", inner.message);
+}
+
 static engram_status scan_record(void *context, const eg_record *record, engram_error *error)
 {
     scan_context *c = context;
@@ -96,14 +107,14 @@ static engram_status scan_record(void *context, const eg_record *record, engram_
     if (record->transaction >= e->transaction_next)
         e->transaction_next = record->transaction + 1;
     if (record->state == EG_RECORD_COMMITTED && c->pending.size == 0)
-        return note_operations(e, record->operations, error);
+        return scan_operations(e, record, record->operations, error);
     keep_segments(&c->pending, record->operations);
     if (c->pending.failed)
         return no_memory(error);
     if (record->state != EG_RECORD_COMMITTED)
         return ENGRAM_OK;
     engram_status status =
-        note_operations(e, (eg_view){c->pending.data, c->pending.size}, error);
+        scan_operations(e, record, (eg_view){c->pending.data, c->pending.size}, error);
     eg_buffer_clear(&c->pending);
     return status;
 }
@@ -160,6 +171,7 @@ static engram_status take_chunk(eg_engram *e, eg_view body, engram_error *error)
     if (id < eg_store_next_id(e->store))
         return check_chunk(e, id, chunk.fingerprint.bytes, error);
     chunk.id = id;
+    e->recovery.chunks++;
     return eg_store_append(e->store, &chunk, 1, &id, error);
 }
 
@@ -362,15 +374,16 @@ static engram_status start_writing(eg_engram *e, const char *journal_dir, const 
     EG_TRY(eg_journal_open(e->io, journal_dir, end,
                            &(eg_journal_options){.file_size = eg_engram_journal_file_size(e)}, &e->journal,
                            error));
+    if (e->recovery.segments_rewritten != 0)
+        eg_log(EG_LOG_INFO, "%s: %" PRIu64 " segments that were not sealed were copied anew", e->dir,
+               e->recovery.segments_rewritten);
     bool clean = e->manifest.clean && e->recovery.records == 0 && end->torn == 0 &&
                  e->recovery.segments_rewritten == 0;
     if (!clean) {
-        eg_log(EG_LOG_INFO,
-               "%s: recovered %" PRIu64 " transactions from the journal, cut %" PRIu64
-               " bytes, rewrote %" PRIu64 " segments",
-               e->dir, e->recovery.transactions, e->recovery.torn_bytes,
-               e->recovery.segments_rewritten);
-        return eg_engram_checkpoint(e, error);
+        EG_TRY(eg_engram_checkpoint(e, error));
+        eg_log(EG_LOG_INFO, "%s: checkpoint %" PRIu64 " holds what was recovered", e->dir,
+               e->manifest.checkpoint);
+        return ENGRAM_OK;
     }
     eg_engram_sweep(e);
     return ENGRAM_OK;
@@ -380,6 +393,8 @@ static engram_status load_checkpoint(eg_engram *e, eg_checkpoint *c, engram_erro
 {
     EG_TRY(eg_checkpoint_read(e->io, e->dir, e->manifest.checkpoint, c, e->bundle, error));
     e->replay_start = c->journal;
+    e->recovery.checkpoint = e->manifest.checkpoint;
+    e->recovery.checkpoint_version = c->version;
     e->assigned_version = c->version;
     e->assigned_time_ns = c->time_ns;
     e->transaction_next = c->transaction_next;
@@ -390,11 +405,26 @@ static engram_status load_checkpoint(eg_engram *e, eg_checkpoint *c, engram_erro
     return e->segments == NULL ? no_memory(error) : ENGRAM_OK;
 }
 
+static void log_replay(const eg_engram *e)
+{
+    const eg_recovery *r = &e->recovery;
+    if (r->records != 0)
+        eg_log(EG_LOG_INFO,
+               "%s: replayed %" PRIu64 " journal records: %" PRIu64 " transactions, %" PRIu64
+               " chunks; now at version %" PRIu64,
+               e->dir, r->records, r->transactions, r->chunks, e->assigned_version);
+    if (r->torn_bytes != 0)
+        eg_log(EG_LOG_INFO, "%s: the journal ends in %" PRIu64 " bytes that were never whole", e->dir,
+               r->torn_bytes);
+}
+
 static engram_status recover_from(eg_engram *e, const char *journal_dir, engram_error *error)
 {
     eg_checkpoint c;
     eg_journal_end end = {0};
     EG_TRY(load_checkpoint(e, &c, error));
+    eg_log(EG_LOG_INFO, "%s: checkpoint %" PRIu64 ", version %" PRIu64 ", journal from file %" PRIu64,
+           e->dir, e->manifest.checkpoint, c.version, c.journal.file);
     uint64_t durable = e->manifest.clean && e->manifest.clean_end.sequence != 0
                            ? e->manifest.clean_end.sequence - 1
                            : 0;
@@ -417,6 +447,7 @@ static engram_status recover_from(eg_engram *e, const char *journal_dir, engram_
     eg_store_raise_next_id(e->store, e->chunk_next);
     atomic_store(&e->bundle_version, e->assigned_version);
     e->recovery.torn_bytes = end.torn;
+    log_replay(e);
     return e->options.read_only ? ENGRAM_OK : start_writing(e, journal_dir, &end, error);
 }
 

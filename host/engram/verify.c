@@ -1,5 +1,5 @@
-/* Checking everything: the store, every retained version's tree, and the root bundle against a
- * fresh one. */
+/* Checking everything: the journal, the store, every retained version's tree, and the root bundle
+ * against a fresh one. */
 #include <inttypes.h>
 #include <stdio.h>
 
@@ -11,7 +11,7 @@ typedef struct store_context {
     eg_engram *engram;
     const eg_verify_options *options;
     uint64_t bytes_total;
-    atomic_uint_fast64_t problems;
+    atomic_uint_fast64_t problems, chunks_read, bytes_read;
     pthread_mutex_t lock;
 } store_context;
 
@@ -35,6 +35,8 @@ static bool store_vector(void *context, const uint8_t *bytes, size_t size, const
     store_context *c = context;
     uint8_t fresh[ENGRAM_BLOCKS];
     uint32_t fresh_spread;
+    atomic_fetch_add(&c->chunks_read, 1);
+    atomic_fetch_add(&c->bytes_read, size);
     c->engram->kernels.encode(&c->engram->codebook, bytes, size, fresh, &fresh_spread);
     return fresh_spread == spread && memcmp(fresh, vector, sizeof fresh) == 0;
 }
@@ -52,14 +54,50 @@ static engram_status verify_store(eg_engram *engram, const eg_verify_options *op
     eg_store_totals totals;
     store_context c = {.engram = engram, .options = options};
     engram_error inner = {0};
+    engram_verified *verified = options->verified;
     if (eg_store_get_totals(engram->store, &totals, &inner) == ENGRAM_OK)
         c.bytes_total = totals.bytes_logical;
+    verified->segments = totals.segments;
+    verified->chunks = totals.chunks;
     pthread_mutex_init(&c.lock, NULL);
     eg_store_verifier verifier = {options->subset, options->pool, &c,
                                   store_problem,   store_vector,  store_progress};
     engram_status status = eg_store_verify(engram->store, &verifier, error);
     pthread_mutex_destroy(&c.lock);
     *problems += atomic_load(&c.problems);
+    verified->chunks_read = atomic_load(&c.chunks_read);
+    verified->bytes_read = atomic_load(&c.bytes_read);
+    return status;
+}
+
+/* ---- the journal ---- */
+
+static engram_status count_record(void *context, const eg_record *record, engram_error *error)
+{
+    engram_verified *verified = context;
+    (void)error;
+    verified->records++;
+    verified->transactions += record->state == EG_RECORD_COMMITTED;
+    return ENGRAM_OK;
+}
+
+/* A reader has read it whole when it opened, and keeps none of it since. */
+static engram_status verify_journal(eg_engram *e, engram_verified *verified, engram_error *error)
+{
+    eg_journal_end end;
+    if (e->options.read_only) {
+        verified->records = e->recovery.records;
+        verified->transactions = e->recovery.transactions;
+        return ENGRAM_OK;
+    }
+    char *path = eg_path_join(e->dir, "journal");
+    if (path == NULL)
+        return eg_fail(error, ENGRAM_NO_MEMORY, "out of memory verifying");
+    pthread_mutex_lock(&e->checkpoint_lock);
+    engram_status status = eg_journal_read(e->io, path, e->replay_start, 0, count_record, verified,
+                                           &end, error);
+    pthread_mutex_unlock(&e->checkpoint_lock);
+    eg_free(path);
     return status;
 }
 
@@ -94,10 +132,12 @@ static engram_status as_finding(engram_status status, engram_error *inner,
     return ENGRAM_OK;
 }
 
-static engram_status ignore_change(void *context, eg_view key, const eg_view *from,
-                                   const eg_view *to, engram_error *error)
+static engram_status count_change(void *context, eg_view key, const eg_view *from,
+                                  const eg_view *to, engram_error *error)
 {
-    (void)context, (void)key, (void)from, (void)to, (void)error;
+    engram_verified *verified = context;
+    (void)key, (void)from, (void)to, (void)error;
+    verified->keys++;
     return ENGRAM_OK;
 }
 
@@ -118,9 +158,11 @@ static engram_status verify_one(walk *w, uint64_t number, bool kept, engram_erro
     if (status == ENGRAM_NOT_FOUND) /* let go of since it was listed */
         return ENGRAM_OK;
     if (status == ENGRAM_OK && !kept && w->before.root != NULL)
-        status = eg_root_diff(w->before.root, version.root, ignore_change, NULL, &inner);
+        status = eg_root_diff(w->before.root, version.root, count_change, w->options->verified,
+                              &inner);
     else if (status == ENGRAM_OK)
         status = eg_verify_version(w->engram, &version, NULL, w->options, w->problems, &inner);
+    w->options->verified->versions++;
     if (version.root != NULL) {
         if (w->before.root != NULL)
             eg_version_release(&w->before);
@@ -139,21 +181,20 @@ static engram_status verify_newest(walk *w, engram_error *error)
     engram_status status = eg_engram_pin_counted(w->engram, &newest, bundle, &inner);
     if (status == ENGRAM_OK)
         status = eg_verify_version(w->engram, &newest, bundle, w->options, w->problems, &inner);
+    w->options->verified->versions++;
     if (newest.root != NULL)
         eg_version_release(&newest);
     eg_free(bundle);
     return as_finding(status, &inner, w->options, w->problems, error);
 }
 
-engram_status eg_engram_verify(eg_engram *engram, const eg_verify_options *options,
-                               uint64_t *problems, engram_error *error)
+static engram_status verify_versions(eg_engram *engram, const eg_verify_options *options,
+                                     uint64_t *problems, engram_error *error)
 {
     version_list all = {0};
     walk w = {.engram = engram, .options = options, .problems = problems};
     engram_error inner = {0};
     eg_version newest;
-    *problems = 0;
-    EG_TRY(verify_store(engram, options, problems, error));
     EG_TRY(eg_engram_pin(engram, &newest, error));
     uint64_t last = newest.number;
     eg_version_release(&newest);
@@ -167,5 +208,48 @@ engram_status eg_engram_verify(eg_engram *engram, const eg_verify_options *optio
     if (status == ENGRAM_OK)
         status = verify_newest(&w, error);
     eg_free(all.list);
+    return status;
+}
+
+engram_status eg_engram_verify(eg_engram *engram, const eg_verify_options *options,
+                               uint64_t *problems, engram_error *error)
+{
+    engram_verified unasked, *verified = options->verified != NULL ? options->verified : &unasked;
+    eg_verify_options o = *options;
+    engram_error inner = {0};
+    *verified = (engram_verified){0};
+    *problems = 0;
+    o.verified = verified;
+    engram_status status = verify_journal(engram, verified, &inner);
+    EG_TRY(as_finding(status, &inner, &o, problems, error));
+    EG_TRY(verify_store(engram, &o, problems, error));
+    EG_TRY(verify_versions(engram, &o, problems, error));
+    verified->problems = *problems;
+    return ENGRAM_OK;
+}
+
+/* ---- the public one ---- */
+
+static void no_problem(void *context, const char *message)
+{
+    (void)context, (void)message;
+}
+
+engram_status engram_verify(struct engram *e, const engram_verify_options *options,
+                            engram_verified *verified, engram_error *error)
+{
+    static const engram_verify_options none;
+    const engram_verify_options *from = options != NULL ? options : &none;
+    eg_verify_options o = {.subset = from->subset > 0 ? from->subset : 1.0,
+                           .context = from->context,
+                           .problem = from->problem != NULL ? from->problem : no_problem,
+                           .progress = from->progress,
+                           .verified = verified};
+    uint64_t problems = 0;
+    if (!(from->subset >= 0 && from->subset <= 1.0))
+        return eg_fail(error, ENGRAM_INVALID, "a subset of %g: choose 0 to 1", from->subset);
+    EG_TRY(eg_pool_create(from->threads, &o.pool, error));
+    engram_status status = eg_engram_verify(e, &o, &problems, error);
+    eg_pool_free(o.pool);
     return status;
 }

@@ -27,7 +27,7 @@ typedef struct tree_context {
 
 __attribute__((format(printf, 2, 3))) static void problem(tree_context *c, const char *format, ...)
 {
-    char text[600], whole[700];
+    char text[1000], whole[1100];
     va_list args;
     va_start(args, format);
     vsnprintf(text, sizeof text, format, args);
@@ -35,6 +35,24 @@ __attribute__((format(printf, 2, 3))) static void problem(tree_context *c, const
     snprintf(whole, sizeof whole, "version %" PRIu64 ": %s", c->version->number, text);
     c->options->problem(c->options->context, whole);
     ++*c->problems;
+}
+
+/* With the path, if the tree still tells. */
+__attribute__((format(printf, 3, 4))) static void file_problem(tree_context *c, uint64_t inode,
+                                                               const char *format, ...)
+{
+    char text[500];
+    eg_buffer path = {0};
+    va_list args;
+    va_start(args, format);
+    vsnprintf(text, sizeof text, format, args);
+    va_end(args);
+    if (eg_fs_path(c->version->root, inode, &path, NULL) == ENGRAM_OK)
+        problem(c, "%.*s: %s", (int)(path.size < 400 ? path.size : 400), (const char *)path.data,
+                text);
+    else
+        problem(c, "inode %" PRIu64 ": %s", inode, text);
+    eg_buffer_fini(&path);
 }
 
 static void node_problem(void *context, const char *message)
@@ -116,11 +134,15 @@ static engram_status check_ref(tree_context *c, uint64_t inode, eg_chunk_ref ref
     eg_chunk_info info;
     engram_error inner = {0};
     engram_status status = eg_store_get_info(c->engram->store, ref.id, &info, &inner);
-    if (status != ENGRAM_OK || info.size != ref.size)
-        problem(c,
-                "inode %" PRIu64 " holds chunk %" PRIu64
-                " of %u bytes, which the store does not have so",
-                inode, ref.id, ref.size);
+    if (status == ENGRAM_NO_MEMORY || status == ENGRAM_IO)
+        return eg_fail(error, status, "%s", inner.message);
+    if (status == ENGRAM_NOT_FOUND)
+        file_problem(c, inode, "chunk %" PRIu64 " of %u bytes is lost", ref.id, ref.size);
+    else if (status != ENGRAM_OK)
+        file_problem(c, inode, "chunk %" PRIu64 ": %s", ref.id, inner.message);
+    else if (info.size != ref.size)
+        file_problem(c, inode, "chunk %" PRIu64 " has %u bytes, the file says %u", ref.id, info.size,
+                     ref.size);
     eg_key key = eg_key_holder(ref.id, inode);
     status = eg_root_get(c->version->root, eg_key_view(&key), &c->scratch, error);
     if (status == ENGRAM_NOT_FOUND)
@@ -169,7 +191,7 @@ static engram_status check_run(tree_context *c, eg_view key, eg_view value, engr
     return ENGRAM_OK;
 }
 
-static engram_status check_holder(tree_context *c, eg_view key, eg_view value)
+static engram_status check_holder(tree_context *c, eg_view key, eg_view value, engram_error *error)
 {
     if (key.size != 17 || value.size != 4) {
         problem(c, "a holder cannot be read");
@@ -182,10 +204,13 @@ static engram_status check_holder(tree_context *c, eg_view key, eg_view value)
     c->last_chunk = chunk;
     uint8_t vector[ENGRAM_BLOCKS];
     engram_error inner = {0};
-    if (eg_store_get_vector(c->engram->store, chunk, vector, &inner) != ENGRAM_OK)
-        problem(c, "chunk %" PRIu64 ": %s", chunk, inner.message);
-    else
+    engram_status status = eg_store_get_vector(c->engram->store, chunk, vector, &inner);
+    if (status == ENGRAM_NO_MEMORY || status == ENGRAM_IO)
+        return eg_fail(error, status, "%s", inner.message);
+    if (status == ENGRAM_OK)
         engram_bundle_add(c->fresh, vector, 1);
+    else if (status != ENGRAM_NOT_FOUND) /* a lost chunk counts nothing; its files tell */
+        problem(c, "chunk %" PRIu64 ": %s", chunk, inner.message);
     return ENGRAM_OK;
 }
 
@@ -211,7 +236,7 @@ static engram_status check_key(tree_context *c, eg_view key, eg_view value, engr
         c->names++;
         return ENGRAM_OK;
     case 'R':
-        return check_holder(c, key, value);
+        return check_holder(c, key, value, error);
     case 'N':
         return check_snapshot(c, key, value);
     case 'S':
@@ -293,6 +318,8 @@ engram_status eg_verify_version(eg_engram *engram, const eg_version *version,
         .engram = engram, .version = version, .options = options, .problems = problems};
     eg_tree_check nodes = {.context = &c, .problem = node_problem};
     EG_TRY(eg_root_verify(version->root, &nodes, error));
+    options->verified->nodes += nodes.nodes;
+    options->verified->keys += nodes.entries;
     c.fresh = eg_alloc_zero(1, sizeof *c.fresh);
     if (c.fresh == NULL)
         return eg_fail(error, ENGRAM_NO_MEMORY, "out of memory verifying");

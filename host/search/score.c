@@ -48,7 +48,12 @@ static engram_status score_ref(void *context, uint64_t offset, eg_chunk_ref ref,
     uint8_t vector[ENGRAM_BLOCKS];
     eg_chunk_info info;
     double weight = 0;
-    EG_TRY(eg_store_get_vector(store, ref.id, vector, error));
+    engram_error inner = {0};
+    engram_status status = eg_store_get_vector(store, ref.id, vector, &inner);
+    if (status == ENGRAM_NOT_FOUND) /* a lost chunk is like nothing */
+        return ENGRAM_OK;
+    if (status != ENGRAM_OK)
+        return eg_fail(error, status, "%s", inner.message);
     for (size_t q = 0; q < c->probes->count; q++) {
         uint32_t matches = engram_matches(vector, c->probes->vectors + q * ENGRAM_BLOCKS);
         if (matches < c->probes->floor)

@@ -294,7 +294,8 @@ static engram_status remove_file(eg_store *store, uint32_t id, engram_error *err
     return status;
 }
 
-engram_status eg_store_sweep(eg_store *store, engram_error *error)
+engram_status eg_store_sweep_but(eg_store *store, eg_store_keep *keep, void *context,
+                                 engram_error *error)
 {
     engram_status status;
     file_list files = {0};
@@ -306,7 +307,7 @@ engram_status eg_store_sweep(eg_store *store, engram_error *error)
         goto done;
     }
     for (size_t i = 0; i < files.count; i++) {
-        if (is_ours(store, files.ids[i]))
+        if (is_ours(store, files.ids[i]) || (keep != NULL && keep(context, files.ids[i])))
             continue;
         EG_TRY_DONE(remove_file(store, files.ids[i], error));
         removed = true;
@@ -316,6 +317,11 @@ engram_status eg_store_sweep(eg_store *store, engram_error *error)
 done:
     eg_free(files.ids);
     return status;
+}
+
+engram_status eg_store_sweep(eg_store *store, engram_error *error)
+{
+    return eg_store_sweep_but(store, NULL, NULL, error);
 }
 
 /* ---- totals and invariants ---- */

@@ -124,6 +124,9 @@ uint64_t eg_store_next_id(eg_store *store);
 void eg_store_raise_next_id(eg_store *store, uint64_t next_id);
 /* Removes segment files that no state names: what a crash or a recovery left behind. */
 engram_status eg_store_sweep(eg_store *store, engram_error *error);
+/* The same, but for files of which keep says that somebody still needs them. */
+typedef bool eg_store_keep(void *context, uint64_t segment_id);
+engram_status eg_store_sweep_but(eg_store *store, eg_store_keep *keep, void *context, engram_error *error);
 
 /* ENGRAM_NOT_FOUND for an id that is not there; ENGRAM_DAMAGED for a record that fails its check. */
 engram_status eg_store_get_info(eg_store *store, uint64_t id, eg_chunk_info *info, engram_error *error);

@@ -280,6 +280,29 @@ ENGRAM_API engram_status engram_rollback(engram_transaction *transaction, engram
  * this one is in use: a consistent engram whose only version is that one. */
 ENGRAM_API engram_status engram_copy(engram_view *view, const char *directory, engram_error *error);
 
+/* ---- checking and repairing ---- */
+
+typedef struct engram_verify_options { /* zero: the defaults */
+    double subset;    /* share of the chunks' content that is read, above 0 to 1; 0: all. The rest is always read whole */
+    uint32_t threads; /* 0: one for each core */
+    void *context;    /* of the functions, which may be NULL and are called one at a time, by any thread */
+    void (*problem)(void *context, const char *message); /* each finding, a sentence */
+    void (*progress)(void *context, uint64_t bytes_done, uint64_t bytes_total);
+} engram_verify_options;
+
+typedef struct engram_verified { /* what was looked at, and found */
+    uint64_t records, transactions;       /* of the journal since the checkpoint */
+    uint64_t segments, chunks;
+    uint64_t chunks_read, bytes_read;     /* whose content was read, by --subset */
+    uint64_t versions, nodes, keys;       /* of the tree; what two versions share counts in both */
+    uint64_t problems;
+} engram_verified;
+
+/* Reads everything that is stored, and compares it with all that vouches for it: journal, segments, content,
+ * hypervectors, the tree of every retained version, references, names, totals, the root. Beside writers and
+ * readers. ENGRAM_OK also when there are problems. options may be NULL. */
+ENGRAM_API engram_status engram_verify(struct engram *e, const engram_verify_options *options, engram_verified *verified, engram_error *error);
+
 /* ---- figures ---- */
 
 typedef struct engram_metrics {
