@@ -26,6 +26,17 @@ static engram_status get_inode(eg_apply *a, uint64_t number, eg_inode *inode, en
     return ENGRAM_OK;
 }
 
+/* An inode that an operation says is there. */
+static engram_status need_inode(eg_apply *a, uint64_t number, eg_inode *inode, const char *what,
+                                engram_error *error)
+{
+    engram_error inner = {0};
+    engram_status status = get_inode(a, number, inode, &inner);
+    if (status == ENGRAM_NOT_FOUND)
+        return unfit(error, what, number);
+    return status == ENGRAM_OK ? ENGRAM_OK : eg_fail(error, status, "%s", inner.message);
+}
+
 /* inode->target may lie in a->value: encoding goes through a->scratch. */
 static engram_status put_inode(eg_apply *a, uint64_t number, const eg_inode *inode,
                                engram_error *error)
@@ -93,9 +104,11 @@ static engram_status apply_link(eg_apply *a, eg_reader *in, engram_error *error)
     if (in->failed || !eg_name_valid(name))
         return unfit(error, "bad name", number);
     eg_inode inode;
-    if (get_inode(a, directory, &inode, error) != ENGRAM_OK || inode.kind != EG_KIND_DIRECTORY)
+    EG_TRY(need_inode(a, directory, &inode, "no such directory", error));
+    if (inode.kind != EG_KIND_DIRECTORY)
         return unfit(error, "no such directory", directory);
-    if (get_inode(a, number, &inode, error) != ENGRAM_OK || inode.kind != kind)
+    EG_TRY(need_inode(a, number, &inode, "no such inode, or another kind", error));
+    if (inode.kind != kind)
         return unfit(error, "no such inode, or another kind", number);
     if (kind == EG_KIND_DIRECTORY && (inode.link_count != 0 || number == EG_INODE_ROOT))
         return unfit(error, "a directory has one name", number);
@@ -234,7 +247,8 @@ static engram_status check_move(eg_apply *a, eg_move *m, engram_error *error)
     EG_TRY(status);
     memcpy(m->entry, a->value.data, sizeof m->entry);
     m->number = eg_get_u64(m->entry);
-    if (get_inode(a, m->to, &inode, error) != ENGRAM_OK || inode.kind != EG_KIND_DIRECTORY)
+    EG_TRY(need_inode(a, m->to, &inode, "no such directory", error));
+    if (inode.kind != EG_KIND_DIRECTORY)
         return unfit(error, "no such directory", m->to);
     bool below = false;
     if (m->entry[8] == EG_KIND_DIRECTORY)
@@ -312,8 +326,10 @@ static engram_status apply_splice_op(eg_apply *a, eg_reader *in, engram_error *e
     size_t size = eg_reader_left(in);
     const uint8_t *refs = eg_read_bytes(in, size);
     eg_inode inode;
-    if (in->failed || size % EG_REF_SIZE != 0 || get_inode(a, number, &inode, error) != ENGRAM_OK ||
-        inode.kind != EG_KIND_FILE)
+    if (in->failed || size % EG_REF_SIZE != 0)
+        return unfit(error, "bad splice", number);
+    EG_TRY(need_inode(a, number, &inode, "bad splice", error));
+    if (inode.kind != EG_KIND_FILE)
         return unfit(error, "bad splice", number);
     return eg_apply_splice(a, number, offset, removed, refs, size / EG_REF_SIZE, error);
 }
