@@ -323,6 +323,19 @@ static void deadline(struct timespec *at, uint32_t seconds)
     at->tv_sec += seconds;
 }
 
+/* A failure is final for the journal. */
+static void prepare_journal(eg_engram *e)
+{
+    engram_error error = {0};
+    if (atomic_load(&e->failed) != ENGRAM_OK)
+        return;
+    engram_status status = eg_journal_prepare(e->journal, &error);
+    if (status == ENGRAM_OK)
+        return;
+    eg_engram_fail(e, status);
+    eg_log(EG_LOG_WARNING, "%s: the journal failed: %s", e->dir, error.message);
+}
+
 static void *checkpointer_main(void *context)
 {
     eg_engram *e = context;
@@ -346,9 +359,7 @@ static void *checkpointer_main(void *context)
         if (due && atomic_load(&e->failed) == ENGRAM_OK &&
             eg_engram_checkpoint(e, &error) != ENGRAM_OK)
             eg_log(EG_LOG_WARNING, "%s: a checkpoint failed: %s", e->dir, error.message);
-        if (atomic_load(&e->failed) == ENGRAM_OK &&
-            eg_journal_prepare(e->journal, &error) != ENGRAM_OK)
-            eg_log(EG_LOG_WARNING, "%s: the journal failed: %s", e->dir, error.message);
+        prepare_journal(e);
         deadline(&until, interval);
         pthread_mutex_lock(&c->lock);
         c->finished++;
@@ -416,6 +427,8 @@ void eg_engram_sweep(eg_engram *engram)
     if (status != ENGRAM_OK)
         return; /* a reader is there: the next sweep takes them */
     status = eg_journal_release(engram->journal, engram->replay_start.file, &inner);
+    if (status != ENGRAM_OK) /* final for the journal */
+        eg_engram_fail(engram, status);
     if (status == ENGRAM_OK)
         status = eg_checkpoint_sweep(engram->io, engram->dir, engram->manifest.checkpoint, &inner);
     if (status == ENGRAM_OK)
