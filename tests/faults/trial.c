@@ -147,9 +147,9 @@ typedef struct trial {
     trial_rig *rig;
     const trial_faults *faults;
     eg_engram *engram;
-    load now;      /* acknowledged */
+    load now; /* acknowledged */
     bool has_after;
-    load after;    /* with the commit that stopped the engram */
+    load after; /* with the commit that stopped the engram */
     engram_status cause;
 } trial;
 
@@ -167,7 +167,8 @@ static void note_stop(trial *t, const load_step *step)
     load_apply(&t->after, step, 0);
 }
 
-static void note_failure(trial *t, const load_step *step, const engram_error *error, bool was_stopped)
+static void note_failure(trial *t, const load_step *step, const engram_error *error,
+                         bool was_stopped)
 {
     need(t->faults->has_struck(t->faults->context));
     if (was_stopped)
@@ -237,7 +238,7 @@ static void settle(trial *t, eg_engram *engram, const char *when)
         return;
     }
     broken("%s: neither what was acknowledged (%s) nor one commit more (%s)", when, why,
-             t->has_after ? why_not : "there is none");
+           t->has_after ? why_not : "there is none");
 }
 
 static void print_problem(void *context, const char *message)
