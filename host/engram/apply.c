@@ -30,10 +30,11 @@ static engram_status get_inode(eg_apply *a, uint64_t number, eg_inode *inode, en
 static engram_status need_inode(eg_apply *a, uint64_t number, eg_inode_kind kind, const char *what,
                                 eg_inode *inode, engram_error *error)
 {
-    engram_status status = get_inode(a, number, inode, error);
+    engram_error inner = {0};
+    engram_status status = get_inode(a, number, inode, &inner);
     if (status == ENGRAM_NOT_FOUND || (status == ENGRAM_OK && inode->kind != kind))
         return unfit(error, what, number);
-    return status;
+    return status == ENGRAM_OK ? ENGRAM_OK : eg_fail(error, status, "%s", inner.message);
 }
 
 /* inode->target may lie in a->value: encoding goes through a->scratch. */

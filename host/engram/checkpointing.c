@@ -1,14 +1,14 @@
 /* Checkpoints, beside commits.
  *
  * 1. At a group boundary: the assigned tree, its root bundle and the counters are taken down, and the
- * journal starts a new file. Commits go on. 2. The store is synced: what the record before the new
- * file carry is durable in segments. 3. The trees of the retained versions, the catalog and the
+ * journal starts a new file. Commits go on; those up to here are waited for, since the catalog is made
+ * of what is published. 2. The store is synced: what the records before the new file carry is durable
+ * in segments. 3. The trees of the retained versions, the catalog and the
  * tree of 1 are flushed, and the node file synced. 4. The checkpoint file. 5. MANIFEST.json: from
  * here a restart begins at the new file. 6. What only the old one needed is removed.
  *
- * What was assigned but not durable in 1 becomes durable by 5 at latest; its commits return when
- * their own sync is done, as always. A failure anywhere is final for the writer: the journal has
- * moved on, and nobody knows what the disk kept. */
+ * A failure anywhere is final for the writer: the journal has moved on, and nobody knows what the
+ * disk kept. */
 #include <time.h>
 
 #include "base/clock.h"
@@ -278,6 +278,8 @@ static engram_status run(capture *c, engram_error *error)
 {
     eg_engram *e = c->engram;
     EG_TRY(at_boundary(c, error));
+    if (e->group != NULL) /* versions up to the captured one are in the list of retained ones */
+        EG_TRY(eg_group_drain(e->group, error));
     EG_TRY(eg_store_sync(e->store, error));
     EG_TRY(eg_store_get_synced_states(e->store, &c->segments, &c->segment_count, error));
     EG_TRY(flush_trees(c, error));
@@ -338,8 +340,10 @@ static void prepare_file(eg_engram *e)
     engram_status status = ENGRAM_OK;
     if (atomic_load(&e->failed) == ENGRAM_OK)
         status = eg_journal_prepare(e->journal, &error);
-    if (status != ENGRAM_OK && status != ENGRAM_NO_SPACE)
-        eg_log(EG_LOG_WARNING, "%s: no journal file was prepared: %s", e->dir, error.message);
+    if (status == ENGRAM_OK || status == ENGRAM_NO_SPACE)
+        return;
+    eg_engram_fail(e, status); /* what is final for the journal is so for all */
+    eg_log(EG_LOG_WARNING, "%s: no journal file was prepared: %s", e->dir, error.message);
 }
 
 /* Readers that have closed since the last sweep leave space to return. */

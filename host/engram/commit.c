@@ -142,6 +142,8 @@ engram_status eg_engram_check_writable(eg_engram *e, engram_error *error)
 
 /* ---- take ---- */
 
+/* Under bundle_lock, as all that changes the group's edit, its lists and the bundle: whoever looks at the bundle
+ * finds that it counts what the lists say. */
 static engram_status begin_edit(eg_engram *e, eg_taking *t, engram_error *error)
 {
     EG_TRY(eg_edit_begin(e->assigned, &t->edit, error));
@@ -161,19 +163,6 @@ static void end_edit(eg_taking *t)
     eg_edit_abort(&t->edit);
 }
 
-static engram_status apply_counted(eg_engram *e, eg_taking *t, const accepted *a,
-                                   engram_error *error)
-{
-    size_t live = t->apply.live.count, dead = t->apply.dead.count;
-    EG_TRY(eg_apply_run(&t->apply, (eg_view){t->lines.data + a->offset, a->size}, error));
-    EG_TRY(eg_apply_finish(&t->apply, error));
-    pthread_mutex_lock(&e->bundle_lock);
-    engram_status status =
-        eg_count_root(e, e->bundle, &t->apply.live, live, &t->apply.dead, dead, error);
-    pthread_mutex_unlock(&e->bundle_lock);
-    return status;
-}
-
 /* A failed transaction leaves the lists as they are counted in the root bundle. */
 static engram_status apply_line(eg_engram *e, eg_taking *t, const accepted *a, uint64_t version,
                                 engram_error *error)
@@ -181,8 +170,13 @@ static engram_status apply_line(eg_engram *e, eg_taking *t, const accepted *a, u
     size_t live = t->apply.live.count, dead = t->apply.dead.count;
     t->apply.version = version;
     t->apply.time_ns = a->time_ns;
-    engram_status status = apply_counted(e, t, a, error);
-    if (status != ENGRAM_OK) {
+    engram_status status =
+        eg_apply_run(&t->apply, (eg_view){t->lines.data + a->offset, a->size}, error);
+    if (status == ENGRAM_OK)
+        status = eg_apply_finish(&t->apply, error);
+    if (status == ENGRAM_OK)
+        status = eg_count_root(e, e->bundle, &t->apply.live, live, &t->apply.dead, dead, error);
+    if (status != ENGRAM_OK) { /* they were not counted: nothing to take back */
         t->apply.live.count = live;
         t->apply.dead.count = dead;
     }
@@ -192,11 +186,9 @@ static engram_status apply_line(eg_engram *e, eg_taking *t, const accepted *a, u
 /* The edit holds a piece of a transaction that is not to be: makes it anew without. */
 static engram_status rebuild(eg_engram *e, eg_taking *t, engram_error *error)
 {
-    pthread_mutex_lock(&e->bundle_lock);
     engram_status status =
         eg_count_root(e, e->bundle, &t->apply.dead, 0, &t->apply.live, 0, error);
     end_edit(t);
-    pthread_mutex_unlock(&e->bundle_lock);
     if (status == ENGRAM_OK && t->count != 0)
         status = begin_edit(e, t, error);
     for (size_t i = 0; i < t->count && status == ENGRAM_OK; i++)
@@ -240,20 +232,43 @@ static void note_loose(eg_engram *e)
     atomic_fetch_add(&e->loose_finished, 1);
 }
 
+static engram_status open_edit(eg_engram *e, eg_taking *t, engram_error *error)
+{
+    if (t->edit != NULL)
+        return ENGRAM_OK;
+    t->version = e->assigned_version;
+    pthread_mutex_lock(&e->bundle_lock);
+    engram_status status = begin_edit(e, t, error);
+    pthread_mutex_unlock(&e->bundle_lock);
+    return status;
+}
+
+/* To the transactions accepted before. If they cannot be applied again, that is final. */
+static engram_status go_back(eg_engram *e, eg_taking *t, engram_error *error)
+{
+    engram_error inner = {0};
+    pthread_mutex_lock(&e->bundle_lock);
+    engram_status status = rebuild(e, t, &inner);
+    pthread_mutex_unlock(&e->bundle_lock);
+    if (status == ENGRAM_OK)
+        return ENGRAM_OK;
+    eg_engram_fail(e, status);
+    return eg_fail(error, status, "%s", inner.message);
+}
+
 static engram_status take_one(eg_engram *e, eg_taking *t, eg_commit *c, engram_error *error)
 {
     accepted a = {.commit = c, .time_ns = eg_clock_wall_ns()};
     size_t lines = t->lines.size;
-    if (t->edit == NULL) {
-        EG_TRY(begin_edit(e, t, error));
-        t->version = e->assigned_version;
-    }
+    EG_TRY(open_edit(e, t, error));
     if (!eg_grow((void **)&t->list, &t->capacity, t->count + 1, sizeof *t->list))
         return no_memory(error);
     EG_TRY(validate(e, t, c, error));
     engram_status status = write_line(t, c, &a, error);
+    pthread_mutex_lock(&e->bundle_lock);
     if (status == ENGRAM_OK)
         status = apply_line(e, t, &a, t->version + 1, error);
+    pthread_mutex_unlock(&e->bundle_lock);
     if (status == ENGRAM_OK) {
         t->list[t->count++] = a;
         c->version = ++t->version;
@@ -265,12 +280,7 @@ static engram_status take_one(eg_engram *e, eg_taking *t, eg_commit *c, engram_e
     t->lines.size = lines;
     t->lines.failed = false;
     note_loose(e);
-    engram_error inner = {0};
-    engram_status again = rebuild(e, t, &inner);
-    if (again != ENGRAM_OK) { /* those before were accepted: this cannot be undone */
-        eg_engram_fail(e, again);
-        return eg_fail(error, again, "%s", inner.message);
-    }
+    EG_TRY(go_back(e, t, error));
     return status;
 }
 
@@ -297,26 +307,31 @@ static engram_status write_extents(eg_engram *e, eg_taking *t, engram_error *err
 {
     eg_segment_state *states = NULL;
     size_t count = 0;
+    uint64_t synced = eg_store_synced_id(e->store);
     EG_TRY(eg_store_take_synced(e->store, &states, &count, error));
     for (size_t i = 0; i < count; i++)
         eg_ops_segment(&t->first, &states[i]);
     eg_free(states);
-    return t->first.failed ? no_memory(error) : ENGRAM_OK;
+    if (t->first.failed)
+        return no_memory(error);
+    e->told_id = synced;
+    return ENGRAM_OK;
 }
 
-/* Every chunk that the group names is in its records, in earlier ones, or durable in the store. */
+/* Every chunk that the group names is in its records, in earlier ones, or durable in the store and within the
+ * extents that the journal has told: whoever synced it may have been refused before it told them. */
 static engram_status secure_chunks(eg_engram *e, eg_taking *t, engram_error *error)
 {
     uint64_t started = atomic_load(&e->loose_started), finished = atomic_load(&e->loose_finished);
+    bool perhaps_loose = started != e->loose_clean;
     eg_buffer_clear(&t->first);
-    bool needs_sync =
-        started != e->loose_clean && t->found_max > eg_store_synced_id(e->store);
-    if (needs_sync) {
+    if (perhaps_loose && t->found_max > eg_store_synced_id(e->store)) {
         EG_TRY(eg_store_sync(e->store, error));
         if (started == finished)
             e->loose_clean = started;
     }
-    return needs_sync || t->in_store ? write_extents(e, t, error) : ENGRAM_OK;
+    return t->in_store || (perhaps_loose && t->found_max > e->told_id) ? write_extents(e, t, error)
+                                                                      : ENGRAM_OK;
 }
 
 static engram_status append_record(eg_engram *e, eg_taking *t, size_t i, engram_error *error)
@@ -357,33 +372,43 @@ static engram_status append_records(eg_engram *e, eg_taking *t, engram_error *er
     return ENGRAM_OK;
 }
 
-/* The edit becomes the assigned tree, and waits for its publication. */
-static engram_status assign(eg_engram *e, eg_taking *t, engram_error *error)
+/* The edit becomes a version that waits for its publication. Under pending_lock and bundle_lock. */
+static engram_status make_pending(eg_engram *e, eg_taking *t, uint64_t time_ns, eg_root **assigned,
+                                  engram_error *error)
 {
     eg_root *root = NULL;
     eg_pending *pending = NULL;
-    uint64_t time_ns = t->list[t->count - 1].time_ns;
+    *assigned = NULL;
     uint64_t counted = e->assigned_version;
-    EG_TRY(eg_edit_finish(&t->edit, &root, error));
-    eg_root *assigned = eg_root_retain(root);
-    pthread_mutex_lock(&e->pending_lock);
-    pthread_mutex_lock(&e->bundle_lock);
-    engram_status status = eg_pending_create(e, root, t->version, time_ns, &t->apply, &pending, error);
+    engram_status status = eg_edit_finish(&t->edit, &root, error);
+    if (status == ENGRAM_OK) {
+        *assigned = eg_root_retain(root);
+        status = eg_pending_create(e, root, t->version, time_ns, &t->apply, &pending, error);
+    }
+    eg_apply_fini(&t->apply);
     if (status == ENGRAM_OK &&
         !atomic_compare_exchange_strong(&e->bundle_version, &counted, t->version))
         status = eg_fail(error, ENGRAM_INVALID, "the root bundle was counted for another version");
-    if (status == ENGRAM_OK) {
-        *e->pending_end = pending;
-        e->pending_end = &pending->next;
-    }
-    eg_apply_fini(&t->apply);
-    pthread_mutex_unlock(&e->bundle_lock);
-    pthread_mutex_unlock(&e->pending_lock);
     if (status != ENGRAM_OK) {
-        eg_root_release(assigned);
+        eg_root_release(*assigned);
         eg_pending_free(pending);
         return status;
     }
+    *e->pending_end = pending;
+    e->pending_end = &pending->next;
+    return ENGRAM_OK;
+}
+
+static engram_status assign(eg_engram *e, eg_taking *t, engram_error *error)
+{
+    uint64_t time_ns = t->list[t->count - 1].time_ns;
+    eg_root *assigned = NULL;
+    pthread_mutex_lock(&e->pending_lock);
+    pthread_mutex_lock(&e->bundle_lock);
+    engram_status status = make_pending(e, t, time_ns, &assigned, error);
+    pthread_mutex_unlock(&e->bundle_lock);
+    pthread_mutex_unlock(&e->pending_lock);
+    EG_TRY(status);
     eg_root_release(e->assigned);
     e->assigned = assigned;
     e->assigned_version = t->version;

@@ -383,10 +383,10 @@ static engram_status start_writing(eg_engram *e, const char *journal_dir, const 
         EG_TRY(eg_engram_checkpoint(e, error));
         eg_log(EG_LOG_INFO, "%s: checkpoint %" PRIu64 " holds what was recovered", e->dir,
                e->manifest.checkpoint);
-        return ENGRAM_OK;
+    } else {
+        eg_engram_sweep(e);
     }
-    eg_engram_sweep(e);
-    return ENGRAM_OK;
+    return eg_engram_check_writable(e, error);
 }
 
 static engram_status load_checkpoint(eg_engram *e, eg_checkpoint *c, engram_error *error)
@@ -444,7 +444,6 @@ static engram_status recover_from(eg_engram *e, const char *journal_dir, engram_
     eg_store_raise_next_id(e->store, e->chunk_next); /* only now: records bring chunks below it */
     replay_fini(&replay);
     EG_TRY(status);
-    eg_store_raise_next_id(e->store, e->chunk_next);
     atomic_store(&e->bundle_version, e->assigned_version);
     e->recovery.torn_bytes = end.torn;
     log_replay(e);

@@ -91,7 +91,11 @@ static engram_status sweep(live *l, eg_file *lock, engram_error *error)
 {
     eg_engram *e = l->engram;
     EG_TRY(find_readers(l, lock, error));
-    EG_TRY(eg_journal_release(e->journal, l->journal_file, error));
+    engram_status status = eg_journal_release(e->journal, l->journal_file, error);
+    if (status != ENGRAM_OK) { /* final for the journal */
+        eg_engram_fail(e, status);
+        return status;
+    }
     EG_TRY(eg_checkpoint_sweep(e->io, e->dir, l->kept, l->count, error));
     return eg_store_sweep_but(e->store, is_needed, l, error);
 }

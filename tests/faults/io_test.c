@@ -97,12 +97,15 @@ static void a_sync(void **state)
 int main(int argc, char **argv)
 {
     trial_arguments_read(&arguments, argc, argv);
-    if (access("/dev/shm", W_OK) == 0) /* thousands of engrams: the disk itself is not what is tested */
+    if (access("/dev/shm", W_OK) ==
+        0) /* thousands of engrams: the disk itself is not what is tested */
         setenv("TMPDIR", "/dev/shm", 1);
-    const struct CMUnitTest tests[] = {
-        cmocka_unit_test(any_call_once),      cmocka_unit_test(any_call_for_ever),
-        cmocka_unit_test(disk_full_once),     cmocka_unit_test(disk_full_for_ever),
-        cmocka_unit_test(half_a_write),       cmocka_unit_test(a_sync),
-        cmocka_unit_test(any_call_beside_a_checkpointer)};
+    const struct CMUnitTest tests[] = {cmocka_unit_test(any_call_once),
+                                       cmocka_unit_test(any_call_for_ever),
+                                       cmocka_unit_test(disk_full_once),
+                                       cmocka_unit_test(disk_full_for_ever),
+                                       cmocka_unit_test(half_a_write),
+                                       cmocka_unit_test(a_sync),
+                                       cmocka_unit_test(any_call_beside_a_checkpointer)};
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -94,7 +94,7 @@ void load_plan(const load *l, load_step *step);
 /* Makes what all loads need, shared/, counts/ and the counters, and their directories. */
 engram_status load_prepare(struct engram *e, const load *loads, size_t count, engram_error *error);
 /* Takes the step. *version: as engram_commit; 0 for a checkpoint. A transaction of one load conflicts with none
- * of another unless it counts, and then it is repeated. */
+ * of another unless it counts or rolls back, and then it is repeated. */
 engram_status load_act(struct engram *e, const load *l, const load_step *step, uint64_t *version, engram_error *error);
 
 /* ---- load_check.c ---- */

@@ -81,8 +81,8 @@ static engram_status act_directory(engram_transaction *tx, const char *name, con
 }
 
 /* Reads and writes a counter that other loads write too. */
-static engram_status act_count(engram_transaction *tx, const load *l, const load_step *step, size_t i,
-                               engram_error *error)
+static engram_status act_count(engram_transaction *tx, const load *l, const load_step *step,
+                               size_t i, engram_error *error)
 {
     char shared[64], own[64];
     uint64_t value = 0, counts[LOAD_COUNTERS];
@@ -147,10 +147,11 @@ static engram_status act_body(void *context, engram_transaction *tx, engram_erro
 
 /* ---- steps ---- */
 
-static bool counts(const load_step *step)
+/* A counter is shared, and a rollback takes no commit beside it. */
+static bool may_conflict(const load_step *step)
 {
     for (size_t i = 0; i < step->op_count; i++)
-        if (step->ops[i].kind == LOAD_COUNT)
+        if (step->ops[i].kind == LOAD_COUNT || step->ops[i].kind == LOAD_ROLLBACK)
             return true;
     return false;
 }
@@ -158,7 +159,7 @@ static bool counts(const load_step *step)
 static engram_status act_commit(acting *a, uint64_t *version, engram_error *error)
 {
     engram_run_options options = {.transaction = {a->step->isolation, a->step->durability},
-                                  .on_conflict = counts(a->step) ? ENGRAM_RETRY : ENGRAM_FAIL,
+                                  .on_conflict = may_conflict(a->step) ? ENGRAM_RETRY : ENGRAM_FAIL,
                                   .tries_max = TRIES_MAX};
     return engram_run(a->engram, &options, act_body, a, version, error);
 }

@@ -131,8 +131,8 @@ static bool check_counts(checking *c, const load *l)
         return false;
     for (int i = 0; i < LOAD_COUNTERS; i++)
         if (counts[i] != l->counts[i])
-            return differs(c, "%s: counter %d is %" PRIu64 ", expected %" PRIu64, path, i, counts[i],
-                           l->counts[i]);
+            return differs(c, "%s: counter %d is %" PRIu64 ", expected %" PRIu64, path, i,
+                           counts[i], l->counts[i]);
     return true;
 }
 

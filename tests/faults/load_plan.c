@@ -1,10 +1,15 @@
-/* Steps are drawn so that every operation fits the state that those before it in the same step leave: none is
- * refused unless something failed. */
+/* Steps are drawn so that every operation fits the state that those before it in the same step
+ * leave: none is refused unless something failed. */
 #include <string.h>
 
 #include "faults/load.h"
 
-enum { LARGE_ONE_IN = 7, SIZE_MAX_SMALL = 3000, SIZE_MAX_LARGE = 48 << 10, FILE_SIZE_MAX = 96 << 10 };
+enum {
+    LARGE_ONE_IN = 7,
+    SIZE_MAX_SMALL = 3000,
+    SIZE_MAX_LARGE = 48 << 10,
+    FILE_SIZE_MAX = 96 << 10
+};
 
 typedef struct planning {
     uint64_t random;
@@ -119,11 +124,14 @@ static bool plan_directory(planning *p, load_op *op)
 
 static load_op_kind draw_kind(planning *p)
 {
-    static const uint8_t kinds[] = {
-        LOAD_WRITE,  LOAD_WRITE,    LOAD_WRITE,    LOAD_WRITE,        LOAD_WRITE,  LOAD_STREAM,
-        LOAD_STREAM, LOAD_WRITE_AT, LOAD_WRITE_AT, LOAD_APPEND,       LOAD_APPEND, LOAD_TRUNCATE,
-        LOAD_REMOVE, LOAD_REMOVE,   LOAD_RENAME,   LOAD_RENAME,       LOAD_MKDIR,  LOAD_RENAME_DIRECTORY,
-        LOAD_COUNT,  LOAD_COUNT,    LOAD_COUNT,    LOAD_UPDATE_CHUNK, LOAD_REMOVE_ALL};
+    static const uint8_t kinds[] = {LOAD_WRITE,        LOAD_WRITE,     LOAD_WRITE,
+                                    LOAD_WRITE,        LOAD_WRITE,     LOAD_STREAM,
+                                    LOAD_STREAM,       LOAD_WRITE_AT,  LOAD_WRITE_AT,
+                                    LOAD_APPEND,       LOAD_APPEND,    LOAD_TRUNCATE,
+                                    LOAD_REMOVE,       LOAD_REMOVE,    LOAD_RENAME,
+                                    LOAD_RENAME,       LOAD_MKDIR,     LOAD_RENAME_DIRECTORY,
+                                    LOAD_COUNT,        LOAD_COUNT,     LOAD_COUNT,
+                                    LOAD_UPDATE_CHUNK, LOAD_REMOVE_ALL};
     return kinds[draw(p, sizeof kinds)];
 }
 

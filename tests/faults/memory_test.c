@@ -46,6 +46,7 @@ static void fail_each_allocation(bool forever, bool with_checkpointer)
                            .arm = arm,
                            .disarm = disarm,
                            .has_struck = has_struck};
+    eg_alloc_fail_at(0, false); /* a test that failed before this one may have left it on */
     trial_rig_init(&rig, arguments.seed, arguments.steps);
     rig.with_checkpointer = with_checkpointer;
     trial_run_all(&rig, &faults, &arguments);

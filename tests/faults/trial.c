@@ -7,6 +7,19 @@
 
 #include "engram/internal.h"
 
+/* A rule is broken; says at which trial. */
+static uint64_t trial_seed, trial_number;
+#define broken(...)                                                                                \
+    do {                                                                                           \
+        print_message("seed %zu, trial %zu:\n", (size_t)trial_seed, (size_t)trial_number);         \
+        fail_msg(__VA_ARGS__);                                                                     \
+    } while (0)
+#define need(condition)                                                                            \
+    do {                                                                                           \
+        if (!(condition))                                                                          \
+            broken("%s", #condition);                                                              \
+    } while (0)
+
 enum { TEMPLATE_STEPS = 30, HANGS_AFTER_S = 120, STEPS_AFTER = 3 };
 
 /* ---- directories ---- */
@@ -15,7 +28,7 @@ static void run_command(const char *format, const char *a, const char *b)
 {
     char command[2048];
     snprintf(command, sizeof command, format, a, b);
-    assert_int_equal(system(command), 0);
+    need(system(command) == 0);
 }
 
 void trial_copy(const char *from, const char *to)
@@ -32,7 +45,7 @@ size_t trial_open_descriptors(void)
 {
     size_t count = 0;
     DIR *dir = opendir("/proc/self/fd");
-    assert_non_null(dir);
+    need(dir != NULL);
     while (readdir(dir) != NULL)
         count++;
     closedir(dir);
@@ -67,7 +80,7 @@ static eg_engram *open_well(const trial_rig *rig, const char *dir, bool read_onl
     engram_error error = {0};
     eg_engram *engram = NULL;
     if (open_trial(rig, eg_io_posix(), dir, read_only, &engram, &error) != ENGRAM_OK)
-        fail_msg("opening to %s failed: %s", read_only ? "read" : "write", error.message);
+        broken("opening to %s failed: %s", read_only ? "read" : "write", error.message);
     return engram;
 }
 
@@ -75,7 +88,7 @@ static void close_well(eg_engram **engram)
 {
     engram_error error = {0};
     if (eg_engram_close(engram, &error) != ENGRAM_OK)
-        fail_msg("closing failed: %s", error.message);
+        broken("closing failed: %s", error.message);
 }
 
 /* ---- working ---- */
@@ -88,7 +101,7 @@ static void work_well(eg_engram *engram, load *l, size_t steps)
         engram_error error = {0};
         load_plan(l, &step);
         if (load_act(engram, l, &step, &version, &error) != ENGRAM_OK)
-            fail_msg("step %zu failed: %s", (size_t)l->steps, error.message);
+            broken("step %zu failed: %s", (size_t)l->steps, error.message);
         load_apply(l, &step, version);
     }
 }
@@ -97,24 +110,25 @@ static void expect(eg_engram *engram, const load *l, const char *when)
 {
     char why[512];
     if (!load_check(engram, l, why, sizeof why))
-        fail_msg("%s, after %zu steps: %s", when, (size_t)l->steps, why);
+        broken("%s, after %zu steps: %s", when, (size_t)l->steps, why);
 }
 
 void trial_rig_init(trial_rig *rig, uint64_t seed, size_t steps)
 {
     engram_error error = {0};
     *rig = (trial_rig){.steps = steps};
-    assert_int_equal(temp_dir_init(&rig->temp), 0);
+    trial_seed = seed;
+    need(temp_dir_init(&rig->temp) == 0);
     snprintf(rig->model, sizeof rig->model, "%s/model.engram", rig->temp.path);
     snprintf(rig->dir, sizeof rig->dir, "%s/trial.engram", rig->temp.path);
     load_init(&rig->start, "load", seed);
     eg_engram_config config = eg_engram_config_default;
     config.chunk = (eg_chunk_config){EG_CHUNK_FIXED, LOAD_CHUNK};
     if (eg_engram_create(eg_io_posix(), rig->dir, &config, &error) != ENGRAM_OK)
-        fail_msg("%s", error.message);
+        broken("%s", error.message);
     eg_engram *engram = open_well(rig, rig->dir, false);
     if (load_prepare(engram, &rig->start, 1, &error) != ENGRAM_OK)
-        fail_msg("%s", error.message);
+        broken("%s", error.message);
     work_well(engram, &rig->start, TEMPLATE_STEPS);
     trial_copy(rig->dir, rig->model); /* as if the process had been killed here */
     close_well(&engram);
@@ -133,52 +147,61 @@ typedef struct trial {
     trial_rig *rig;
     const trial_faults *faults;
     eg_engram *engram;
-    load now;      /* acknowledged */
+    load now; /* acknowledged */
     bool has_after;
-    load after;    /* with the commit that stopped the engram */
+    load after; /* with the commit that stopped the engram */
     engram_status cause;
 } trial;
 
-/* Everything works from here on; what had not failed yet never will. */
-static void make_well(trial *t)
+static engram_status stopped_by(const trial *t)
 {
-    t->faults->disarm(t->faults->context);
+    return (engram_status)atomic_load(&t->engram->failed);
 }
 
-/* A commit failed. */
-static void note_failure(trial *t, const load_step *step, engram_status status)
+/* The engram stopped in this step: whether it is committed is open. */
+static void note_stop(trial *t, const load_step *step)
 {
-    engram_status stopped = (engram_status)atomic_load(&t->engram->failed);
-    if (t->cause != ENGRAM_OK && !t->faults->forever)
-        assert_int_equal(status, t->cause);
-    if (stopped == ENGRAM_OK || t->cause != ENGRAM_OK)
-        return;
-    t->cause = stopped;
+    t->cause = stopped_by(t);
     t->has_after = true;
     load_copy(&t->after, &t->now);
     load_apply(&t->after, step, 0);
 }
 
+static void note_failure(trial *t, const load_step *step, const engram_error *error,
+                         bool was_stopped)
+{
+    need(t->faults->has_struck(t->faults->context));
+    if (was_stopped)
+        need(error->status == t->cause || t->faults->forever);
+    else if (stopped_by(t) != ENGRAM_OK)
+        note_stop(t, step);
+    if (!t->faults->forever) /* it will not fail again: what was refused left nothing */
+        expect(t->engram, &t->now, "a commit failed");
+}
+
+static engram_status take_step(trial *t, bool was_stopped)
+{
+    load_step step;
+    uint64_t version;
+    engram_error error = {0};
+    load_plan(&t->now, &step);
+    engram_status status = load_act(t->engram, &t->now, &step, &version, &error);
+    need(status == error.status);
+    if (status == ENGRAM_OK)
+        load_apply(&t->now, &step, version);
+    else
+        note_failure(t, &step, &error, was_stopped);
+    need(status != ENGRAM_OK || !was_stopped);
+    return status;
+}
+
 static void work(trial *t)
 {
     for (size_t i = 0; i < t->rig->steps; i++) {
-        load_step step;
-        uint64_t version;
-        engram_error error = {0};
-        load_plan(&t->now, &step);
-        engram_status status = load_act(t->engram, &t->now, &step, &version, &error);
-        if (status == ENGRAM_OK) {
-            assert_int_equal(t->cause, ENGRAM_OK);
-            load_apply(&t->now, &step, version);
-            continue;
-        }
-        assert_int_equal(status, error.status);
-        assert_true(t->faults->has_struck(t->faults->context));
-        note_failure(t, &step, status);
-        if (!t->faults->forever) { /* it will not fail again: what was refused left nothing */
-            expect(t->engram, &t->now, "a commit failed");
-        }
+        t->cause = stopped_by(t);
+        take_step(t, t->cause != ENGRAM_OK);
     }
+    t->cause = stopped_by(t);
 }
 
 /* The one that is open still reads, and takes commits or says why not. */
@@ -186,14 +209,18 @@ static bool look_at_open_one(trial *t)
 {
     if (!t->faults->has_struck(t->faults->context))
         return false;
-    make_well(t);
+    t->faults->disarm(t->faults->context);
     expect(t->engram, &t->now, "still open");
     engram_transaction *tx = NULL;
-    engram_status status = engram_begin(t->engram, NULL, &tx, NULL);
+    engram_error error = {0};
+    engram_status status = engram_begin(t->engram, NULL, &tx, &error);
     engram_abort(&tx);
-    assert_int_equal(status, t->cause);
-    if (t->cause == ENGRAM_OK)
-        work_well(t->engram, &t->now, 1);
+    if (status != t->cause)
+        broken("stopped by '%s', but: %s", engram_status_name(t->cause), error.message);
+    if (t->cause == ENGRAM_OK && take_step(t, false) != ENGRAM_OK) {
+        need(stopped_by(t) != ENGRAM_OK); /* by what had failed in the background */
+        expect(t->engram, &t->now, "stopped");
+    }
     if (t->faults->forever)
         t->faults->arm(t->faults->context, 1);
     return true;
@@ -210,8 +237,8 @@ static void settle(trial *t, eg_engram *engram, const char *when)
         t->has_after = false;
         return;
     }
-    fail_msg("%s: neither what was acknowledged (%s) nor one commit more (%s)", when, why,
-             t->has_after ? why_not : "there is none");
+    broken("%s: neither what was acknowledged (%s) nor one commit more (%s)", when, why,
+           t->has_after ? why_not : "there is none");
 }
 
 static void print_problem(void *context, const char *message)
@@ -226,8 +253,8 @@ static void verify(eg_engram *engram)
     engram_error error = {0};
     eg_verify_options options = {.subset = 1.0, .problem = print_problem};
     if (eg_engram_verify(engram, &options, &problems, &error) != ENGRAM_OK)
-        fail_msg("verify failed: %s", error.message);
-    assert_int_equal(problems, 0);
+        broken("verify failed: %s", error.message);
+    need(problems == 0);
 }
 
 static void look_afterwards(trial *t)
@@ -251,6 +278,7 @@ bool trial_run(trial_rig *rig, const trial_faults *faults, uint64_t n)
     engram_error error = {0};
     size_t descriptors = trial_open_descriptors();
     bool struck = false;
+    trial_number = n;
     alarm(HANGS_AFTER_S);
     trial_copy(rig->model, rig->dir);
     load_copy(&t.now, &rig->start);
@@ -260,14 +288,14 @@ bool trial_run(trial_rig *rig, const trial_faults *faults, uint64_t n)
         struck = look_at_open_one(&t);
         eg_engram_close(&t.engram, NULL);
     } else {
-        assert_true(faults->has_struck(faults->context));
-        assert_int_not_equal(error.status, ENGRAM_OK);
+        need(faults->has_struck(faults->context));
+        need(error.status != ENGRAM_OK);
     }
     struck |= faults->has_struck(faults->context);
-    make_well(&t);
-    assert_int_equal(trial_open_descriptors(), descriptors);
+    faults->disarm(faults->context);
+    need(trial_open_descriptors() == descriptors);
     look_afterwards(&t);
-    assert_int_equal(trial_open_descriptors(), descriptors);
+    need(trial_open_descriptors() == descriptors);
     load_fini(&t.now);
     if (t.has_after)
         load_fini(&t.after);
@@ -303,5 +331,5 @@ void trial_run_all(trial_rig *rig, const trial_faults *faults, const trial_argum
     }
     print_message("failed in turn: %zu, from %zu to %zu, every %zu\n", (size_t)tried,
                   (size_t)arguments->first, (size_t)n, (size_t)arguments->stride);
-    assert_true(tried > 0);
+    need(tried > 0);
 }
