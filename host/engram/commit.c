@@ -8,10 +8,11 @@
  *
  * write: the group's records go to the journal: the first begins with the extents of segments that
  * were synced meanwhile, the last ends with the root's hash. A transaction names chunks of three
- * kinds: those in its own record; those that are durable in their segment; those that a record
- * before it carries. Chunks that large transactions and device batches append are of the second
- * kind once they are synced, which their own commit does before it comes here. If deduplication
- * found a younger one, that is not synced yet and that no record carries, the store is synced first.
+ * kinds: those in its own record; those that are durable in their segment, as an extent in a record
+ * tells; those that a record before it carries. Chunks that large transactions and device batches
+ * append are of the second kind once they are synced, which their own commit does before it comes
+ * here. If deduplication found one that no record may carry and that no extent covers yet, such as
+ * what a refused commit left, the store is synced first where it must be, and the extents go along.
  *
  * sync, then publish: the newest group that is durable becomes the newest version. The next group
  * is taken and written meanwhile, against what is assigned, not against what is published. A
@@ -307,31 +308,28 @@ static engram_status write_extents(eg_engram *e, eg_taking *t, engram_error *err
 {
     eg_segment_state *states = NULL;
     size_t count = 0;
-    uint64_t synced = eg_store_synced_id(e->store);
     EG_TRY(eg_store_take_synced(e->store, &states, &count, error));
     for (size_t i = 0; i < count; i++)
         eg_ops_segment(&t->first, &states[i]);
     eg_free(states);
-    if (t->first.failed)
-        return no_memory(error);
-    e->told_id = synced;
-    return ENGRAM_OK;
+    return t->first.failed ? no_memory(error) : ENGRAM_OK;
 }
 
-/* Every chunk that the group names is in its records, in earlier ones, or durable in the store and within the
- * extents that the journal has told: whoever synced it may have been refused before it told them. */
+/* Every chunk that the group names is in its records, in earlier ones, or durable in the store, and
+ * then a record has said so. */
 static engram_status secure_chunks(eg_engram *e, eg_taking *t, engram_error *error)
 {
     uint64_t started = atomic_load(&e->loose_started), finished = atomic_load(&e->loose_finished);
-    bool perhaps_loose = started != e->loose_clean;
     eg_buffer_clear(&t->first);
-    if (perhaps_loose && t->found_max > eg_store_synced_id(e->store)) {
+    bool is_loose = started != e->loose_clean && t->found_max > eg_store_told_id(e->store);
+    bool needs_sync = is_loose && t->found_max > eg_store_synced_id(e->store);
+    if (needs_sync)
         EG_TRY(eg_store_sync(e->store, error));
-        if (started == finished)
-            e->loose_clean = started;
-    }
-    return t->in_store || (perhaps_loose && t->found_max > e->told_id) ? write_extents(e, t, error)
-                                                                      : ENGRAM_OK;
+    if (is_loose || t->in_store)
+        EG_TRY(write_extents(e, t, error));
+    if (needs_sync && started == finished)
+        e->loose_clean = started;
+    return ENGRAM_OK;
 }
 
 static engram_status append_record(eg_engram *e, eg_taking *t, size_t i, engram_error *error)

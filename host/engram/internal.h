@@ -146,8 +146,7 @@ struct engram {
     atomic_uint_fast64_t bundle_version; /* moved on by compare-and-swap: from the version counted for to the next */
     struct eg_taking *taking; /* the group at hand */
     uint64_t file_asked;      /* journal_bytes when the next file was asked for last */
-    uint64_t loose_clean;     /* appends outside the journal up to this one are durable, and told */
-    uint64_t told_id;         /* chunks up to here are within extents that the journal told since it was opened */
+    uint64_t loose_clean;     /* appends outside the journal up to this one are durable, and a record tells it */
     eg_segment_state *segments; /* while recovering: as committed */
     size_t segment_count, segment_capacity;
     uint64_t chunk_next; /* likewise: above every committed id */

@@ -105,3 +105,8 @@ engram_status eg_store_take_synced(eg_store *store, eg_segment_state **states, s
     }
     return ENGRAM_OK;
 }
+
+uint64_t eg_store_told_id(const eg_store *store)
+{
+    return store->told_id;
+}

@@ -107,6 +107,8 @@ uint64_t eg_store_synced_id(eg_store *store);
  * with ids up to its last: no segment before it has chunks that are not durable. On failure nothing counts
  * as taken. One caller. */
 engram_status eg_store_take_synced(eg_store *store, eg_segment_state **states, size_t *count, engram_error *error);
+/* Every chunk with an id up to this one is covered by what was taken. For the caller of the former. */
+uint64_t eg_store_told_id(const eg_store *store);
 /* The durable extents of all segments, for a checkpoint. Fresh memory (eg_free). */
 engram_status eg_store_get_synced_states(eg_store *store, eg_segment_state **states, size_t *count, engram_error *error);
 /* Segments with all that has been appended to them so far: on disk only after a sync. Fresh memory

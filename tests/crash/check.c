@@ -6,9 +6,11 @@
 #include <string.h>
 
 #include "base/status.h"
+#include "crash/dump.h"
 #include "crash/writer.h"
 
-const eg_engram_config crash_config = {.chunk = {EG_CHUNK_FIXED, 4096}, .seed = 0, .level = 1};
+const eg_engram_config crash_config = {
+    .chunk = {EG_CHUNK_FIXED, CRASH_CHUNK}, .seed = 0, .level = 1};
 
 #define AFTER "zz-after" /* the small commit's file */
 
@@ -48,11 +50,15 @@ static bool nothing_fits(check *c, const char *when, int64_t version, const tree
                  version, allowed, difference);
 }
 
-static bool match(check *c, const char *when, int64_t version, const tree *found)
+static bool match(check *c, const char *when, int64_t version, const tree *found, uint64_t rules)
 {
-    c->digest = version_digest(version, found);
+    c->digest = version_digest(version, found, c->history->rule_count > 0 ? rules : 0);
+    c->rules = rules;
     c->matched = history_match(c->history, c->step, version, found);
-    return c->matched >= 0 || nothing_fits(c, when, version, found);
+    if (c->matched < 0)
+        return nothing_fits(c, when, version, found);
+    return history_allows_rule(c->history, c->step, rules) ||
+           wrong(c, "%s: found retention rules that need not be there", when);
 }
 
 static bool match_engram(check *c, const char *when, eg_engram *engram)
@@ -61,11 +67,48 @@ static bool match_engram(check *c, const char *when, eg_engram *engram)
     tree found;
     engram_error error = {0};
     engram_status status = engram_dump(engram, &version, &found, &error);
-    bool ok = status == ENGRAM_OK ? match(c, when, version, &found)
+    bool ok = status == ENGRAM_OK ? match(c, when, version, &found, engram_dump_rules(engram))
                                   : wrong(c, "%s: cannot be read back: %s (%s)", when,
                                           engram_status_name(status), error.message);
     tree_fini(&found);
     return ok;
+}
+
+/* ---- older versions ---- */
+
+typedef struct retained {
+    check *check;
+    eg_engram *engram;
+    int64_t next; /* version, when all are kept */
+} retained;
+
+static engram_status look_at_version(void *context, const engram_retained *r, engram_error *error)
+{
+    retained *all = context;
+    check *c = all->check;
+    tree found;
+    engram_status status = engram_dump_version(all->engram, r->version, &found, error);
+    if (status != ENGRAM_OK)
+        return status;
+    int64_t version = (int64_t)r->version;
+    if (!history_knows(c->history, c->step, version, &found))
+        wrong(c, "the retained version %" PRId64 " is not what was committed", version);
+    if (c->history->keeps_all && version > all->next)
+        wrong(c, "version %" PRId64 " is no longer retained", all->next);
+    all->next = version + 1;
+    tree_fini(&found);
+    return ENGRAM_OK;
+}
+
+/* Everything that can be pinned is what was committed. */
+static bool match_retained(check *c, eg_engram *engram)
+{
+    retained all = {.check = c, .engram = engram, .next = 1};
+    engram_error error = {0};
+    engram_status status = engram_versions(engram, look_at_version, &all, &error);
+    if (status != ENGRAM_OK)
+        return wrong(c, "retained versions: %s (%s)", engram_status_name(status), error.message);
+    return c->message[0] == 0;
 }
 
 /* Opens and compares; *engram stays NULL when there is none and none need be. */
@@ -81,7 +124,7 @@ static bool open_and_match(check *c, eg_io *io, const char *when, bool read_only
     *engram = NULL;
     tree nothing = {0};
     if (status == ENGRAM_NOT_ENGRAM) {
-        c->digest = version_digest(VERSION_NONE, &nothing);
+        c->digest = version_digest(VERSION_NONE, &nothing, 0);
         c->matched = history_match(c->history, c->step, VERSION_NONE, &nothing);
         if (c->matched >= 0)
             return true;
@@ -120,8 +163,11 @@ static bool verify(check *c, eg_engram *engram)
 
 static void observe(check *c, ram_disk *disk, const char *what, size_t own)
 {
-    if (c->record != NULL)
-        history_observe(c->recorded, own, (int64_t)ram_disk_mark(disk, what));
+    if (c->record == NULL)
+        return;
+    int64_t step = (int64_t)ram_disk_mark(disk, what);
+    history_observe(c->recorded, own, step);
+    history_observe_rule(c->recorded, c->rules, step);
 }
 
 /* The recorded history's commit of version 0, begun now if it was not. */
@@ -156,10 +202,10 @@ static bool commit_small(check *c, ram_disk *disk, eg_engram *engram, tree *expe
     uint64_t number = 0;
     size_t own = 0;
     *version += 1;
-    writer_begin(&w, engram);
+    writer_begin(&w, engram, ENGRAM_DURABILITY_DEFAULT);
     writer_put(&w, AFTER, (uint64_t)*version + 7, 700);
     if (w.edits.count == 1)
-        tree_set(expected, &w.edits.edits[0].entry);
+        tree_apply(expected, &w.edits.edits[0], NULL);
     if (c->record != NULL) {
         own = history_add(c->recorded, *version, (int64_t)ram_disk_mark(disk, "small commit"));
         c->recorded->commits[own].tree = tree_copy(expected);
@@ -217,7 +263,7 @@ static bool run_on(check *c, ram_disk *disk, eg_engram **engram)
     } else {
         observe(c, disk, "opened", (size_t)c->matched);
     }
-    if (!verify(c, *engram))
+    if (!verify(c, *engram) || (c->read_only_first && !match_retained(c, *engram)))
         return false;
     tree expected = {0};
     int64_t unused;

@@ -20,12 +20,14 @@ typedef struct check {
     const history *history;
     int64_t step;
     eg_engram_options options;
-    bool read_only_first; /* also open to read, before anything was repaired */
+    bool read_only_first; /* also open to read, before anything was repaired; and look at all
+                             versions that are retained */
     trace *record;        /* what opening and the rest do to the disk; NULL: not wanted */
     history *recorded;    /* the history of that trace, where wanted */
     /* found */
     int matched;        /* the commit that was found, or -1 */
     uint64_t digest;    /* version_digest of it; 0: nothing was found */
+    uint64_t rules;     /* rules_value */
     char message[1400]; /* what is wrong; empty: nothing */
 } check;
 

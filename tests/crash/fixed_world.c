@@ -19,7 +19,7 @@ ssize_t __wrap_getrandom(void *bytes, size_t size, unsigned flags);
 
 uint64_t __wrap_eg_clock_wall_ns(void)
 {
-    return UINT64_C(1700000000000000000) + atomic_fetch_add(&ticks, 1000);
+    return (uint64_t)FIXED_WORLD_BEGINS * 1000000000 + atomic_fetch_add(&ticks, 1000);
 }
 
 ssize_t __wrap_getrandom(void *bytes, size_t size, unsigned flags)

@@ -5,6 +5,8 @@
 
 #include <stdint.h>
 
+enum { FIXED_WORLD_BEGINS = 1700000000 /* seconds */ };
+
 void fixed_world_reset(uint64_t seed);
 
 #endif

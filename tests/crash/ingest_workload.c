@@ -8,6 +8,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "crash/dump.h"
 #include "crash/util.h"
 #include "crash/workloads.h"
 #include "ingest/ingest.h"

@@ -1,3 +1,4 @@
+/* Trees. */
 #include "crash/model.h"
 
 #include <inttypes.h>
@@ -13,7 +14,12 @@ uint64_t hash_of(const void *bytes, size_t size)
     return XXH3_64bits(bytes, size);
 }
 
-/* ---- trees ---- */
+uint64_t hash_attribute(uint64_t before, eg_view name, eg_view value)
+{
+    const uint64_t parts[] = {before, hash_of(name.data, name.size),
+                              hash_of(value.data, value.size)};
+    return hash_of(parts, sizeof parts);
+}
 
 tree tree_copy(const tree *from)
 {
@@ -76,18 +82,37 @@ void tree_remove(tree *t, const char *path)
     tree_sort(t);
 }
 
-void tree_rename(tree *t, const char *from, const char *to)
+/* What of path is behind `of/`, or NULL. */
+static const char *below(const char *path, const char *of)
 {
-    tree_entry *entry = tree_find(t, from);
-    if (entry == NULL)
-        return;
-    tree_entry moved = *entry;
-    tree_remove(t, from);
-    crash_text(moved.path, sizeof moved.path, to);
-    tree_set(t, &moved);
+    size_t size = strlen(of);
+    return strncmp(path, of, size) == 0 && path[size] == '/' ? path + size : NULL;
 }
 
-static bool entry_equal(const tree_entry *a, const tree_entry *b)
+void tree_remove_all(tree *t, const char *path)
+{
+    size_t kept = 0;
+    for (size_t i = 0; i < t->count; i++)
+        if (strcmp(t->entries[i].path, path) != 0 && below(t->entries[i].path, path) == NULL)
+            t->entries[kept++] = t->entries[i];
+    t->count = kept;
+}
+
+void tree_rename(tree *t, const char *from, const char *to)
+{
+    tree_remove(t, to);
+    for (size_t i = 0; i < t->count; i++) {
+        char *path = t->entries[i].path, moved[2 * sizeof t->entries->path];
+        const char *rest = strcmp(path, from) == 0 ? "" : below(path, from);
+        if (rest == NULL)
+            continue;
+        snprintf(moved, sizeof moved, "%s%s", to, rest);
+        crash_text(path, sizeof t->entries[i].path, moved);
+    }
+    tree_sort(t);
+}
+
+bool tree_entry_equal(const tree_entry *a, const tree_entry *b)
 {
     return strcmp(a->path, b->path) == 0 && a->kind == b->kind && a->mode == b->mode &&
            a->mtime == b->mtime && a->uid == b->uid && a->size == b->size && a->hash == b->hash &&
@@ -120,7 +145,7 @@ bool tree_equal(const tree *a, const tree *b)
     if (a->count != b->count)
         return false;
     for (size_t i = 0; i < a->count; i++)
-        if (!entry_equal(&a->entries[i], &b->entries[i]))
+        if (!tree_entry_equal(&a->entries[i], &b->entries[i]))
             return false;
     return true;
 }
@@ -143,7 +168,7 @@ void tree_difference(const tree *expected, const tree *found, char *out, size_t 
             snprintf(out, size, "%s is missing", e->path);
             return;
         }
-        if (!entry_equal(e, f)) {
+        if (!tree_entry_equal(e, f)) {
             describe(e, a, sizeof a);
             describe(f, b, sizeof b);
             snprintf(out, size, "%s: expected %s, found %s", e->path, a, b);
@@ -155,188 +180,4 @@ void tree_difference(const tree *expected, const tree *found, char *out, size_t 
             snprintf(out, size, "%s should not be there", found->entries[i].path);
             return;
         }
-}
-
-/* ---- edits ---- */
-
-void edit_list_add(edit_list *list, edit e)
-{
-    list->edits = crash_grow(list->edits, &list->capacity, list->count + 1, sizeof *list->edits);
-    list->edits[list->count++] = e;
-}
-
-static void apply_edit(tree *t, const edit *e)
-{
-    if (e->kind == EDIT_SET)
-        tree_set(t, &e->entry);
-    else if (e->kind == EDIT_REMOVE)
-        tree_remove(t, e->entry.path);
-    else if (e->kind == EDIT_RENAME)
-        tree_rename(t, e->entry.path, e->to);
-}
-
-void tree_label(tree *t, const char *text, int64_t version)
-{
-    tree_entry label = {.hash = tree_hash(t)};
-    snprintf(label.path, sizeof label.path, "@%" PRId64 " %.40s", version, text);
-    tree_set(t, &label);
-}
-
-/* ---- histories ---- */
-
-size_t history_add(history *h, int64_t version, int64_t begin)
-{
-    h->commits = crash_grow(h->commits, &h->capacity, h->count + 1, sizeof *h->commits);
-    h->commits[h->count] =
-        (commit){.version = version, .begin = begin, .ack = STEP_NEVER, .dead = STEP_NEVER};
-    return h->count++;
-}
-
-void history_fini(history *h)
-{
-    for (size_t i = 0; i < h->count; i++) {
-        free(h->commits[i].edits.edits);
-        tree_fini(&h->commits[i].tree);
-        tree_fini(&h->commits[i].after);
-    }
-    free(h->commits);
-    *h = (history){0};
-}
-
-static commit *find_parent(history *h, const commit *c)
-{
-    for (size_t i = 0; i < h->count; i++) {
-        commit *p = &h->commits[i];
-        if (p->version == c->version - 1 && (p->dead == STEP_NEVER || p->dead > c->begin))
-            return p;
-    }
-    return NULL;
-}
-
-static int compare_commits(const void *a, const void *b)
-{
-    const commit *x = a, *y = b;
-    if (x->version != y->version)
-        return x->version < y->version ? -1 : 1;
-    return x->begin < y->begin ? -1 : x->begin > y->begin;
-}
-
-bool history_resolve(history *h)
-{
-    qsort(h->commits, h->count, sizeof *h->commits, compare_commits);
-    for (size_t i = 0; i < h->count; i++) {
-        commit *c = &h->commits[i];
-        if (c->edits.count == 0)
-            continue;
-        commit *parent = find_parent(h, c);
-        if (parent == NULL)
-            return false;
-        c->tree = tree_copy(&parent->tree);
-        for (size_t e = 0; e < c->edits.count; e++)
-            apply_edit(&c->tree, &c->edits.edits[e]);
-        for (size_t e = 0; e < c->edits.count; e++)
-            if (c->edits.edits[e].kind == EDIT_LABEL)
-                tree_label(&c->tree, c->edits.edits[e].entry.path, c->version);
-    }
-    return true;
-}
-
-static bool happened(int64_t mark, int64_t step)
-{
-    return mark != STEP_NEVER && mark < step;
-}
-
-/* Whether some commit of that version was begun and not undone. */
-static bool is_begun(const history *h, int64_t version, int64_t step)
-{
-    for (size_t i = 0; i < h->count; i++) {
-        const commit *c = &h->commits[i];
-        if (c->version == version && happened(c->begin, step) && !happened(c->dead, step))
-            return true;
-    }
-    return false;
-}
-
-bool history_allows(const history *h, size_t i, int64_t step)
-{
-    const commit *c = &h->commits[i];
-    if (!happened(c->begin, step) || happened(c->dead, step))
-        return false;
-    for (size_t n = 0; n < h->count; n++) {
-        const commit *o = &h->commits[n];
-        if (o->version > c->version && happened(o->ack, step) && !happened(o->dead, step))
-            return false;
-    }
-    for (int64_t version = c->version - 1; version > VERSION_NONE; version--)
-        if (!is_begun(h, version, step))
-            return false;
-    return true;
-}
-
-uint64_t version_digest(int64_t version, const tree *t)
-{
-    uint64_t hash = tree_hash(t);
-    for (size_t i = 0; i < t->count; i++)
-        if (t->entries[i].kind == 0)
-            hash += hash_of(t->entries[i].path, strlen(t->entries[i].path)) * t->entries[i].hash;
-    const uint64_t parts[] = {(uint64_t)version, hash};
-    hash = hash_of(parts, sizeof parts);
-    return hash > 1 ? hash : 2;
-}
-
-bool history_allows_digest(history *h, int64_t step, uint64_t digest)
-{
-    for (size_t i = 0; i < h->count; i++) {
-        commit *c = &h->commits[i];
-        if (c->digest == 0 && !c->is_loose)
-            c->digest = version_digest(c->version, &c->tree);
-        if (c->digest == digest && history_allows(h, i, step))
-            return true;
-    }
-    return false;
-}
-
-static bool has_entry(const tree *t, const tree_entry *entry)
-{
-    const tree_entry *own = tree_find(t, entry->path);
-    return own != NULL && entry_equal(own, entry);
-}
-
-/* Every path of before is there, and everything there is as it was before or as it is to become. */
-static bool is_between(const tree *before, const tree *after, const tree *found)
-{
-    for (size_t i = 0; i < before->count; i++)
-        if (tree_find(found, before->entries[i].path) == NULL)
-            return false;
-    for (size_t i = 0; i < found->count; i++)
-        if (!has_entry(before, &found->entries[i]) && !has_entry(after, &found->entries[i]))
-            return false;
-    return true;
-}
-
-bool commit_matches(const commit *c, int64_t version, const tree *found)
-{
-    if (c->version != version)
-        return false;
-    return c->is_loose ? is_between(&c->tree, &c->after, found) : tree_equal(&c->tree, found);
-}
-
-int history_match(const history *h, int64_t step, int64_t version, const tree *found)
-{
-    for (size_t i = 0; i < h->count; i++)
-        if (history_allows(h, i, step) && commit_matches(&h->commits[i], version, found))
-            return (int)i;
-    return -1;
-}
-
-void history_observe(history *h, size_t i, int64_t step)
-{
-    int64_t version = h->commits[i].version;
-    if (h->commits[i].ack == STEP_NEVER)
-        h->commits[i].ack = step;
-    for (size_t n = 0; n < h->count; n++) {
-        commit *c = &h->commits[n];
-        if (c->version > version && c->begin <= step && c->dead == STEP_NEVER)
-            c->dead = step;
-    }
 }

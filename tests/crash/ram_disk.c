@@ -159,6 +159,14 @@ bool ram_disk_restart(ram_disk *disk, const char *choices_text)
     return fits;
 }
 
+void ram_disk_go_on(ram_disk *disk)
+{
+    pthread_mutex_lock(&disk->mutex);
+    disk->off = false;
+    disk->cut_at = 0;
+    pthread_mutex_unlock(&disk->mutex);
+}
+
 size_t ram_disk_pending(ram_disk *disk)
 {
     platter p;

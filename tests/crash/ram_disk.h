@@ -31,8 +31,11 @@ bool ram_disk_is_off(ram_disk *disk);
 /* Power on again, with what choices (as choices_parse reads them) of the trace so far leave. Needs
  * a trace, and that all files were closed. False when the choices do not fit. */
 bool ram_disk_restart(ram_disk *disk, const char *choices);
-/* The same, with choices drawn for whatever is pending: "all", "none", or by chance from a seed. */
+/* Operations that are pending. */
 size_t ram_disk_pending(ram_disk *disk);
+/* Power on again, and nothing was lost: what was not synced is still pending. All files were closed.
+ */
+void ram_disk_go_on(ram_disk *disk);
 
 /* What a lying disk does with an operation. */
 typedef enum lie {

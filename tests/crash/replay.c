@@ -65,7 +65,15 @@ bool replay_check(check *c, image *state)
 /* What may be found when a recovery begins: what might be found before it. Indices stay. */
 static void begin_history(history *h, const history *from, int64_t step)
 {
-    *h = (history){0};
+    *h = (history){.keeps_all = from->keeps_all};
+    for (size_t i = 0; i < from->rule_count; i++) {
+        const rule *r = &from->rules[i];
+        bool is_dead = r->dead != STEP_NEVER && r->dead < step;
+        bool is_begun = r->begin != STEP_NEVER && r->begin < step && !is_dead;
+        size_t index = history_add_rule(h, r->value, is_begun ? STEP_BEFORE : STEP_NEVER);
+        h->rules[index].ack =
+            is_begun && r->ack != STEP_NEVER && r->ack < step ? STEP_BEFORE : STEP_NEVER;
+    }
     for (size_t i = 0; i < from->count; i++) {
         const commit *c = &from->commits[i];
         bool is_dead = c->dead != STEP_NEVER && c->dead < step;

@@ -4,22 +4,6 @@
 
 #include "crash/workloads.h"
 
-static void put(world *w, const char *path, uint64_t seed, size_t size)
-{
-    writer t;
-    world_begin(w, &t);
-    writer_put(&t, path, seed, size);
-    world_commit(w, &t);
-}
-
-static void remove_path(world *w, const char *path)
-{
-    writer t;
-    world_begin(w, &t);
-    writer_remove(&t, path);
-    world_commit(w, &t);
-}
-
 static void make_dir(world *w, const char *path)
 {
     writer t;
@@ -38,17 +22,17 @@ static void one_small_file(world *w)
 {
     world_create(w);
     world_explore(w);
-    put(w, "a", 1, 300);
+    world_put(w, "a", 1, 300);
 }
 
 static void overwrite(world *w)
 {
     world_create(w);
-    put(w, "a", 1, 6000);
+    world_put(w, "a", 1, 6000);
     world_explore(w);
-    put(w, "a", 2, 9000);
-    put(w, "a", 3, 100);
-    put(w, "a", 4, 0);
+    world_put(w, "a", 2, 9000);
+    world_put(w, "a", 3, 100);
+    world_put(w, "a", 4, 0);
 }
 
 static void many_files(world *w)
@@ -72,8 +56,8 @@ static void rename_files(world *w)
 {
     writer t;
     world_create(w);
-    put(w, "a", 1, 3000);
-    put(w, "b", 2, 3000);
+    world_put(w, "a", 1, 3000);
+    world_put(w, "b", 2, 3000);
     world_explore(w);
     world_begin(w, &t);
     writer_rename(&t, "a", "c");
@@ -91,14 +75,14 @@ static void rename_files(world *w)
 static void remove_files(world *w)
 {
     world_create(w);
-    put(w, "a", 1, 3000);
-    put(w, "b", 1, 3000);
-    put(w, "c", 2, 70);
+    world_put(w, "a", 1, 3000);
+    world_put(w, "b", 1, 3000);
+    world_put(w, "c", 2, 70);
     world_explore(w);
-    remove_path(w, "a");
-    remove_path(w, "b");
-    put(w, "a", 1, 3000);
-    remove_path(w, "c");
+    world_remove(w, "a");
+    world_remove(w, "b");
+    world_put(w, "a", 1, 3000);
+    world_remove(w, "c");
 }
 
 static void directories(world *w)
@@ -111,20 +95,46 @@ static void directories(world *w)
     writer_mkdir(&t, "d/e");
     writer_mkdir(&t, "d/e/f");
     writer_put(&t, "d/e/f/g", 1, 2000);
-    writer_put_attribute(&t, "d/e/f/g", "user.origin", 8, 9);
     world_commit(w, &t);
     world_begin(w, &t);
-    writer_remove(&t, "d/e/f/g");
-    writer_remove(&t, "d/e/f");
+    writer_rename(&t, "d/e", "h");
+    world_commit(w, &t);
+    world_begin(w, &t);
+    writer_remove(&t, "h/f/g");
+    writer_rmdir(&t, "h/f");
+    world_commit(w, &t);
+    world_begin(w, &t);
+    writer_mkdir(&t, "h/f");
+    writer_put(&t, "h/f/g", 2, 300);
+    writer_remove_all(&t, "h");
+    writer_mkdir(&t, "h");
+    world_commit(w, &t);
+}
+
+/* As ingest does it: operations, and chunks that no record carries. */
+static void raw(world *w)
+{
+    writer t;
+    world_create(w);
+    world_explore(w);
+    world_begin_raw(w, &t);
+    raw_mkdir(&t, "d");
+    raw_put(&t, "d/a", 1, 9000);
+    raw_put_attribute(&t, "d/a", "user.origin", 8, 9);
+    world_commit(w, &t);
+    world_put(w, "d/b", 1, 9000); /* found */
+    world_begin_raw(w, &t);
+    raw_remove(&t, "d/a");
+    raw_put(&t, "c", 3, 9000);
     world_commit(w, &t);
 }
 
 static void label(world *w, const char *path, uint64_t seed, const char *text)
 {
     writer t;
-    world_begin(w, &t);
-    writer_put(&t, path, seed, 2500);
-    writer_label(&t, text);
+    world_begin_raw(w, &t);
+    raw_put(&t, path, seed, 2500);
+    raw_label(&t, text);
     world_commit(w, &t);
 }
 
@@ -133,25 +143,25 @@ static void labels(world *w)
     world_create(w);
     world_explore(w);
     label(w, "a", 1, "first");
-    put(w, "a", 2, 4000);
+    world_put(w, "a", 2, 4000);
     label(w, "b", 3, "second");
     world_checkpoint(w);
-    remove_path(w, "a");
+    world_remove(w, "a");
     label(w, "a", 5, "third");
 }
 
 static void checkpoint(world *w)
 {
     world_create(w);
-    put(w, "a", 1, 5000);
+    world_put(w, "a", 1, 5000);
     world_explore(w);
-    put(w, "b", 2, 5000);
+    world_put(w, "b", 2, 5000);
     world_checkpoint(w);
-    put(w, "c", 3, 5000);
-    put(w, "a", 4, 5000);
+    world_put(w, "c", 3, 5000);
+    world_put(w, "a", 4, 5000);
     world_checkpoint(w);
     world_checkpoint(w);
-    put(w, "d", 5, 100);
+    world_put(w, "d", 5, 100);
 }
 
 /* With little journal: commits checkpoint, files come and go and are used again. */
@@ -178,10 +188,10 @@ static void sealing(world *w)
     for (unsigned i = 0; i < 4; i++) {
         char path[16];
         snprintf(path, sizeof path, "f%u", i);
-        put(w, path, i, 20000);
+        world_put(w, path, i, 20000);
     }
     world_checkpoint(w);
-    put(w, "f1", 9, 20000);
+    world_put(w, "f1", 9, 20000);
 }
 
 /* Transactions of several records, each in a journal file of its own: all of it or nothing. */
@@ -191,12 +201,12 @@ static void large(world *w)
     world_explore(w);
     for (unsigned i = 0; i < 2; i++) {
         writer t;
-        world_begin(w, &t);
-        writer_put(&t, "a", i, 500);
+        world_begin_raw(w, &t);
+        raw_put(&t, "a", i, 500);
         for (unsigned j = 0; j < 10; j++) {
             char name[16];
             snprintf(name, sizeof name, "user.%u", j);
-            writer_put_attribute(&t, "a", name, 10 * i + j, 120000);
+            raw_put_attribute(&t, "a", name, 10 * i + j, 120000);
         }
         world_commit(w, &t);
     }
@@ -205,36 +215,44 @@ static void large(world *w)
 static void reopen(world *w)
 {
     world_create(w);
-    put(w, "a", 1, 3000);
+    world_put(w, "a", 1, 3000);
     world_explore(w);
     world_close(w);
     world_open(w);
-    put(w, "b", 2, 3000);
+    world_put(w, "b", 2, 3000);
     world_close(w);
     world_open(w);
-    put(w, "a", 3, 200);
+    world_put(w, "a", 3, 200);
 }
 
 static void close_clean(world *w)
 {
     world_create(w);
     label(w, "a", 1, "kept");
-    put(w, "b", 2, 3000);
+    world_put(w, "b", 2, 3000);
     world_explore(w);
     world_close(w);
 }
 
-/* The process dies and the disk goes on. */
+/* The process dies, and others go on with what the disk may not have yet. */
 static void killed(world *w)
 {
+    writer t;
     world_create(w);
-    put(w, "a", 1, 3000);
-    put(w, "b", 2, 3000);
+    world_put(w, "a", 1, 3000);
+    world_put(w, "b", 2, 3000);
     world_explore(w);
-    world_crash(w, 1);
-    put(w, "c", 3, 3000);
-    world_crash(w, 1);
-    put(w, "a", 4, 100);
+    world_begin(w, &t);
+    writer_put(&t, "c", 3, 12000);
+    world_commit_cut(w, &t, 4);
+    world_kill(w);
+    world_put(w, "c", 3, 3000);
+    world_kill(w);
+    world_put(w, "a", 4, 100);
+    ram_disk_cut_at(w->disk, 9);
+    eg_engram_checkpoint(w->engram, NULL);
+    world_kill(w);
+    world_put(w, "a", 5, 100);
 }
 
 /* A commit is cut short, once so that nothing of it is left and once so that some is. */
@@ -242,73 +260,112 @@ static void cut_commit(world *w)
 {
     writer t;
     world_create(w);
-    put(w, "a", 1, 3000);
+    world_put(w, "a", 1, 3000);
     world_explore(w);
     world_begin(w, &t);
     writer_put(&t, "b", 2, 6000);
     world_commit_cut(w, &t, 3);
     world_crash(w, 0);
-    put(w, "b", 3, 2000);
+    world_put(w, "b", 3, 2000);
     world_begin(w, &t);
     writer_put(&t, "c", 4, 6000);
     world_commit_cut(w, &t, 3);
     world_crash(w, 5);
-    put(w, "c", 6, 100);
+    world_put(w, "c", 6, 100);
 }
 
 /* Cuts in the middle of a checkpoint and of the recovery behind it. */
 static void cut_checkpoint(world *w)
 {
     world_create(w);
-    put(w, "a", 1, 3000);
-    put(w, "b", 2, 3000);
+    world_put(w, "a", 1, 3000);
+    world_put(w, "b", 2, 3000);
     world_explore(w);
     ram_disk_cut_at(w->disk, 14);
     eg_engram_checkpoint(w->engram, NULL);
     world_crash(w, 4);
-    put(w, "c", 3, 3000);
+    world_put(w, "c", 3, 3000);
     ram_disk_cut_at(w->disk, 5);
     eg_engram_checkpoint(w->engram, NULL);
     world_crash(w, 11);
-    put(w, "d", 4, 100);
+    world_put(w, "d", 4, 100);
 }
 
 static void refused(world *w)
 {
     writer t;
     world_create(w);
-    put(w, "a", 1, 3000);
+    world_put(w, "a", 1, 3000);
     world_explore(w);
-    world_begin(w, &t);
-    writer_put(&t, "b", 2, 3000);
+    world_begin_raw(w, &t);
+    raw_put(&t, "b", 2, 3000);
     world_commit_refused(w, &t);
-    put(w, "c", 3, 3000);
-    world_begin(w, &t);
-    writer_remove(&t, "a");
+    world_put(w, "c", 3, 3000);
+    world_begin_raw(w, &t);
+    raw_remove(&t, "a");
     world_commit_refused(w, &t);
+    world_put(w, "d", 2, 3000); /* chunks that the refused one left */
     world_checkpoint(w);
-    put(w, "b", 4, 50);
+    world_put(w, "b", 4, 50);
 }
 
 const workload workloads[] = {
-    {"create", "an engram where none was", create, 0, 0, false},
-    {"small", "one small file", one_small_file, 0, 0, false},
-    {"overwrite", "a file replaced again and again", overwrite, 0, 0, false},
-    {"many", "many files over several commits", many_files, 0, 0, false},
-    {"rename", "files renamed, over others and between directories", rename_files, 0, 0, false},
-    {"remove", "files removed, and put again", remove_files, 0, 0, false},
-    {"directories", "directories made and removed, an attribute", directories, 0, 0, false},
-    {"labels", "versions that are kept and read", labels, 0, 0, false},
-    {"checkpoint", "checkpoints between commits", checkpoint, 0, 0, false},
-    {"rotation", "a journal that is full again and again", rotation, 2 << 10, 0, false},
-    {"sealing", "segments that fill up", sealing, 0, 16 << 10, false},
-    {"large", "transactions that take several records of the journal", large, 0, 0, false},
-    {"reopen", "closed and opened between commits", reopen, 0, 0, false},
-    {"close", "closed in order", close_clean, 0, 0, false},
-    {"killed", "the process dies and goes on", killed, 0, 0, true},
-    {"cut-commit", "power cuts within commits, then going on", cut_commit, 0, 0, true},
-    {"cut-checkpoint", "power cuts within checkpoints, then going on", cut_checkpoint, 0, 0, true},
-    {"ingest", "two runs of ingest, in batches", workload_ingest, 0, 0, false},
-    {"refused", "commits that are refused in between", refused, 0, 0, false},
+    {.name = "create", .about = "an engram where none was", .run = create},
+    {.name = "small", .about = "one small file", .run = one_small_file},
+    {.name = "overwrite", .about = "a file replaced again and again", .run = overwrite},
+    {.name = "many", .about = "many files over several commits", .run = many_files},
+    {.name = "rename",
+     .about = "files renamed, over others and between directories",
+     .run = rename_files},
+    {.name = "remove", .about = "files removed, and put again", .run = remove_files},
+    {.name = "directories", .about = "directories made, moved and removed", .run = directories},
+    {.name = "raw", .about = "operations as ingest commits them", .run = raw},
+    {.name = "labels", .about = "versions that are kept and read", .run = labels},
+    {.name = "checkpoint", .about = "checkpoints between commits", .run = checkpoint},
+    {.name = "rotation",
+     .about = "a journal that is full again and again",
+     .run = rotation,
+     .journal_size = 2 << 10},
+    {.name = "sealing", .about = "segments that fill up", .run = sealing, .segment_size = 16 << 10},
+    {.name = "large",
+     .about = "transactions that take several records of the journal",
+     .run = large},
+    {.name = "reopen", .about = "closed and opened between commits", .run = reopen},
+    {.name = "close", .about = "closed in order", .run = close_clean},
+    {.name = "killed",
+     .about = "the process dies and another goes on",
+     .run = killed,
+     .cuts = true},
+    {.name = "cut-commit",
+     .about = "power cuts within commits, then going on",
+     .run = cut_commit,
+     .cuts = true},
+    {.name = "cut-checkpoint",
+     .about = "power cuts within checkpoints, then going on",
+     .run = cut_checkpoint,
+     .cuts = true},
+    {.name = "ingest", .about = "two runs of ingest, in batches", .run = workload_ingest},
+    {.name = "refused", .about = "commits that are refused in between", .run = refused},
+    {.name = "carried",
+     .about = "small data carried by records, then a checkpoint",
+     .run = workload_carried},
+    {.name = "unsynced",
+     .about = "cuts before a segment was ever synced, and within the recovery",
+     .run = workload_unsynced,
+     .cuts = true},
+    {.name = "spilled",
+     .about = "large transactions beside small ones that find their chunks",
+     .run = workload_spilled},
+    {.name = "in-place", .about = "files changed in place", .run = workload_in_place},
+    {.name = "snapshots", .about = "versions named and forgotten", .run = workload_snapshots},
+    {.name = "rollback", .about = "back to an older version", .run = workload_rollback},
+    {.name = "relaxed",
+     .about = "commits that wait for no sync, with others among them",
+     .run = workload_relaxed},
+    {.name = "immediate", .about = "commits with a sync each", .run = workload_immediate},
+    {.name = "retention",
+     .about = "rules of retention set, and applied",
+     .run = workload_retention,
+     .lets_go = true},
 };
 const size_t workload_count = sizeof workloads / sizeof *workloads;
