@@ -52,8 +52,16 @@ static engram_status find_target(const eg_cli_edit *edit, const char *from, eg_s
 static engram_status move(const eg_cli_edit *edit, const char *from, eg_stored_name *to,
                           engram_error *error)
 {
+    struct engram_stat here, there;
     EG_TRY(find_target(edit, from, to, error));
-    return engram_rename(edit->transaction, from, to->text, &edit->expected, error);
+    EG_TRY(engram_rename(edit->transaction, from, to->text, &edit->expected, error));
+    if (strcmp(from, to->text) == 0 ||
+        engram_tx_stat(edit->transaction, from, &here, NULL) != ENGRAM_OK)
+        return ENGRAM_OK;
+    /* Both were names of one file, and renaming it to itself does nothing. */
+    EG_TRY(engram_tx_stat(edit->transaction, to->text, &there, error));
+    return here.inode == there.inode ? engram_remove(edit->transaction, from, NULL, error)
+                                     : ENGRAM_OK;
 }
 
 static engram_status run(eg_cli *cli, engram_error *error)

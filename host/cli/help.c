@@ -50,8 +50,8 @@ void eg_help_command(FILE *out, const eg_command *command)
         fprintf(out, "\n%s", command->details);
     if (knows_when(command))
         fputs("\nWHEN is a version's number, a snapshot's name, or a time: 2026-11-27T10:00:00Z, "
-              "2026-11-27,\n'3 hours ago', yesterday; then the newest version that is not younger. "
-              "'engram info' lists\nversions and snapshots.\n",
+              "local without Z,\n2026-11-27 for that day's end, '3 hours ago', yesterday; then the "
+              "newest version that is not\nyounger. 'engram info' lists versions and snapshots.\n",
               out);
     if (command->options != NULL && command->options->name != NULL) {
         fputs("\noptions:\n", out);

@@ -11,8 +11,13 @@
 #include "cli/cli.h"
 
 static const eg_option options[] = {
-    {"exclude", 0, "GLOB", ""}, {"level", 'l', "N", ""}, {"mirror", 0, NULL, ""},
-    {"share", 0, "P", ""},      {"mode", 0, "MODE", ""}, {0},
+    {"exclude", 0, "GLOB", ""},
+    {"level", 'l', "N", ""},
+    {"mirror", 0, NULL, ""},
+    {"share", 0, "P", ""},
+    {"mode", 0, "MODE", ""},
+    {"age", 0, "D", ""},
+    {0},
 };
 static const eg_command command = {.name = "work",
                                    .operands = "",
