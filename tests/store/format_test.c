@@ -214,7 +214,7 @@ static void syncs_come_in_the_documented_order(void **state)
     r->io = &noting;
     rig_open(r);
     rig_append(r, 40);
-    assert_string_equal(calls, "wsdw");
+    assert_string_equal(calls, "wsd"); /* what is small waits in memory for the sync */
     assert_ok(eg_store_sync(r->store, error));
     assert_ok(eg_store_sync(r->store, error)); /* nothing new: no call */
     assert_string_equal(calls, "wsdws");
