@@ -270,7 +270,8 @@ static void adopt(capture *c)
         gone++;
     }
     e->retained_count -= gone;
-    memmove(e->retained, e->retained + gone, e->retained_count * sizeof *e->retained);
+    if (gone != 0 && e->retained_count != 0)
+        memmove(e->retained, e->retained + gone, e->retained_count * sizeof *e->retained);
     pthread_mutex_unlock(&e->history_lock);
 }
 

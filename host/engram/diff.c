@@ -2,7 +2,9 @@
  *
  * The trees are compared key by key, and what they share is not read (eg_root_diff). Changed keys name
  * directory entries and inodes. An inode that lost one name and gained another was renamed; one whose
- * names stayed was changed in place; what remains was added or removed. */
+ * names stayed was changed in place; what remains was added or removed, and if that is so of one path,
+ * replaced. What has been replaced or changed is told if it differs in content or attributes, not for
+ * a new inode or version alone. */
 #include <stdlib.h>
 
 #include "base/memory.h"
@@ -17,7 +19,6 @@ typedef struct entry_change { /* of a directory entry */
 
 typedef struct inode_change {
     uint64_t number;
-    bool content;
 } inode_change;
 
 typedef struct found_change {
@@ -61,11 +62,11 @@ static engram_status note_entry(diffing *d, eg_view key, const eg_view *from, co
     return d->names.failed ? no_memory(error) : ENGRAM_OK;
 }
 
-static engram_status note_inode(diffing *d, uint64_t number, bool content, engram_error *error)
+static engram_status note_inode(diffing *d, uint64_t number, engram_error *error)
 {
     if (!eg_grow((void **)&d->inodes, &d->inode_capacity, d->inode_count + 1, sizeof *d->inodes))
         return no_memory(error);
-    d->inodes[d->inode_count++] = (inode_change){number, content};
+    d->inodes[d->inode_count++] = (inode_change){number};
     return ENGRAM_OK;
 }
 
@@ -79,10 +80,9 @@ static engram_status note_key(void *context, eg_view key, const eg_view *from, c
     case 'D':
         return note_entry(d, key, from, to, error);
     case 'E':
-        return note_inode(d, eg_get_be64(key.data + 1), true, error);
     case 'I':
     case 'X':
-        return note_inode(d, eg_get_be64(key.data + 1), false, error);
+        return note_inode(d, eg_get_be64(key.data + 1), error);
     default:
         return ENGRAM_OK;
     }
@@ -101,24 +101,12 @@ static void merge_inodes(diffing *d)
     if (d->inode_count != 0)
         qsort(d->inodes, d->inode_count, sizeof *d->inodes, compare_inodes);
     for (size_t i = 0; i < d->inode_count; i++) {
-        if (kept != 0 && d->inodes[kept - 1].number == d->inodes[i].number)
-            d->inodes[kept - 1].content |= d->inodes[i].content;
-        else
+        if (kept == 0 || d->inodes[kept - 1].number != d->inodes[i].number)
             d->inodes[kept++] = d->inodes[i];
     }
     d->inode_count = kept;
     for (size_t i = 0; i < d->entry_count; i++)
         d->entries[i].name.data = d->names.data + (uintptr_t)d->entries[i].name.data;
-}
-
-static bool has_content_change(const diffing *d, uint64_t number)
-{
-    inode_change key = {.number = number};
-    const inode_change *at =
-        d->inode_count == 0
-            ? NULL
-            : bsearch(&key, d->inodes, d->inode_count, sizeof *d->inodes, compare_inodes);
-    return at != NULL && at->content;
 }
 
 /* ---- telling ---- */
@@ -170,50 +158,198 @@ static engram_status path_of(eg_root *root, uint64_t directory, eg_view name, ch
     return status;
 }
 
-/* The entry where an inode that went away here has come to be, or NULL; it is used up. */
-static entry_change *find_gained(diffing *d, uint64_t number)
+/* ---- what differs ---- */
+
+static engram_status add_ref(void *context, uint64_t offset, eg_chunk_ref ref, engram_error *error)
 {
-    for (size_t i = 0; i < d->entry_count; i++)
-        if (d->entries[i].after == number && d->entries[i].before == 0)
-            return &d->entries[i];
-    return NULL;
+    uint8_t out[EG_REF_SIZE];
+    (void)offset;
+    eg_ref_put(out, ref);
+    eg_write_bytes(context, out, sizeof out);
+    return ((eg_buffer *)context)->failed ? no_memory(error) : ENGRAM_OK;
+}
+
+static engram_status add_attribute(void *context, eg_view name, eg_view value, engram_error *error)
+{
+    eg_write_u32(context, (uint32_t)name.size);
+    eg_write_bytes(context, name.data, name.size);
+    eg_write_u32(context, (uint32_t)value.size);
+    eg_write_bytes(context, value.data, value.size);
+    return ((eg_buffer *)context)->failed ? no_memory(error) : ENGRAM_OK;
+}
+
+/* An inode as far as users see it: what it says, and extended attributes; content apart. */
+typedef struct described {
+    eg_buffer attributes, content;
+    eg_inode_kind kind;
+} described;
+
+static engram_status describe(const eg_look *look, uint64_t number, described *out,
+                              engram_error *error)
+{
+    eg_inode inode;
+    eg_buffer scratch = {0};
+    engram_status status = eg_fs_get(look->root, number, &inode, &scratch, error);
+    if (status == ENGRAM_OK) {
+        out->kind = inode.kind;
+        eg_write_u32(&out->attributes, inode.mode);
+        eg_write_u32(&out->attributes, inode.uid);
+        eg_write_u32(&out->attributes, inode.gid);
+        eg_write_u64(&out->attributes, inode.device);
+        eg_write_u64(&out->attributes, (uint64_t)inode.mtime.seconds);
+        eg_write_u32(&out->attributes, inode.mtime.nanoseconds);
+        eg_write_bytes(&out->attributes, inode.target.data, inode.target.size);
+        status = eg_fs_attributes(look->root, number, add_attribute, &out->attributes, error);
+    }
+    eg_buffer_fini(&scratch);
+    if (status == ENGRAM_OK)
+        status = eg_fs_refs(look->root, number, 0, add_ref, &out->content, error);
+    return status;
+}
+
+static bool same_bytes(const eg_buffer *a, const eg_buffer *b)
+{
+    return a->size == b->size && (a->size == 0 || memcmp(a->data, b->data, a->size) == 0);
+}
+
+/* 0: nothing that users see. */
+static engram_status compare(diffing *d, uint64_t before, uint64_t after, engram_change_kind *what,
+                             engram_error *error)
+{
+    described from = {0}, to = {0};
+    engram_status status = describe(&d->from, before, &from, error);
+    if (status == ENGRAM_OK)
+        status = describe(&d->to, after, &to, error);
+    bool content = from.kind != to.kind || !same_bytes(&from.content, &to.content);
+    bool same = same_bytes(&from.attributes, &to.attributes);
+    *what = content ? ENGRAM_CONTENT : same ? 0 : ENGRAM_ATTRIBUTES;
+    eg_buffer_fini(&from.attributes);
+    eg_buffer_fini(&from.content);
+    eg_buffer_fini(&to.attributes);
+    eg_buffer_fini(&to.content);
+    return status;
+}
+
+static engram_status path_of(eg_root *root, uint64_t directory, eg_view name, char **path,
+                             engram_error *error)
+{
+    eg_buffer out = {0};
+    engram_status status = eg_fs_path(root, directory, &out, error);
+    if (out.size != 0)
+        eg_write_u8(&out, '/');
+    eg_write_bytes(&out, name.data, name.size);
+    eg_write_u8(&out, 0);
+    if (status == ENGRAM_OK && out.failed)
+        status = no_memory(error);
+    if (status != ENGRAM_OK)
+        eg_buffer_fini(&out);
+    *path = (char *)out.data;
+    return status;
+}
+
+static engram_status tell_replaced(diffing *d, char *path, uint64_t before, uint64_t after,
+                                   engram_error *error)
+{
+    engram_change_kind what = 0;
+    engram_status status = compare(d, before, after, &what, error);
+    if (status == ENGRAM_OK && what != 0)
+        return add(d, what, path, NULL, before, after, error);
+    eg_free(path);
+    return status;
 }
 
 static engram_status tell_entry(diffing *d, entry_change *c, engram_error *error)
 {
-    char *path = NULL, *old_path = NULL;
-    if (c->before != 0 && c->after != 0) { /* another inode under the name */
-        EG_TRY(path_of(d->to.root, c->directory, c->name, &path, error));
-        return add(d, ENGRAM_CONTENT, path, NULL, c->before, c->after, error);
-    }
-    if (c->before == 0) {
-        EG_TRY(path_of(d->to.root, c->directory, c->name, &path, error));
-        return add(d, ENGRAM_ADDED, path, NULL, 0, c->after, error);
-    }
-    EG_TRY(path_of(d->from.root, c->directory, c->name, &old_path, error));
-    return add(d, ENGRAM_REMOVED, old_path, NULL, c->before, 0, error);
+    char *path = NULL;
+    eg_root *root = c->after != 0 ? d->to.root : d->from.root;
+    EG_TRY(path_of(root, c->directory, c->name, &path, error));
+    if (c->before != 0 && c->after != 0) /* another inode under the name */
+        return tell_replaced(d, path, c->before, c->after, error);
+    return add(d, c->before == 0 ? ENGRAM_ADDED : ENGRAM_REMOVED, path, NULL, c->before, c->after,
+               error);
 }
 
+/* ---- renames ---- */
+
+static int compare_gained(const void *a, const void *b)
+{
+    uint64_t x = (*(entry_change *const *)a)->after, y = (*(entry_change *const *)b)->after;
+    return x < y ? -1 : x > y;
+}
+
+/* The entries that are new, by inode. */
+static engram_status list_gained(diffing *d, entry_change ***list, size_t *count,
+                                 engram_error *error)
+{
+    *count = 0;
+    *list = eg_alloc((d->entry_count + 1) * sizeof **list);
+    if (*list == NULL)
+        return no_memory(error);
+    for (size_t i = 0; i < d->entry_count; i++)
+        if (d->entries[i].before == 0)
+            (*list)[(*count)++] = &d->entries[i];
+    if (*count != 0)
+        qsort(*list, *count, sizeof **list, compare_gained);
+    return ENGRAM_OK;
+}
+
+/* The entry where an inode that lost a name has a new one, or NULL. */
+static entry_change *find_gained(entry_change *const *list, size_t count, uint64_t number)
+{
+    size_t low = 0, high = count;
+    while (low < high) {
+        size_t middle = low + (high - low) / 2;
+        if (list[middle]->after < number)
+            low = middle + 1;
+        else
+            high = middle;
+    }
+    for (; low < count; low++) {
+        if (list[low]->after == number)
+            return list[low];
+        if (list[low]->after > number)
+            break;
+    }
+    return NULL;
+}
+
+static engram_status tell_rename(diffing *d, entry_change *lost, entry_change *gained,
+                                 engram_error *error)
+{
+    char *path = NULL, *old_path = NULL;
+    EG_TRY(path_of(d->to.root, gained->directory, gained->name, &path, error));
+    engram_status status = path_of(d->from.root, lost->directory, lost->name, &old_path, error);
+    if (status != ENGRAM_OK) {
+        eg_free(path);
+        return status;
+    }
+    return add(d, ENGRAM_RENAMED, path, old_path, lost->before, gained->after, error);
+}
+
+/* Names that were told as a rename are not told again. */
 static engram_status tell_renames(diffing *d, engram_error *error)
 {
-    for (size_t i = 0; i < d->entry_count; i++) {
+    entry_change **gained;
+    size_t count;
+    EG_TRY(list_gained(d, &gained, &count, error));
+    bool *used = eg_alloc_zero(d->entry_count + 1, sizeof *used);
+    engram_status status = used == NULL ? no_memory(error) : ENGRAM_OK;
+    for (size_t i = 0; i < d->entry_count && status == ENGRAM_OK; i++) {
         entry_change *lost = &d->entries[i];
-        entry_change *gained =
-            lost->before != 0 && lost->after == 0 ? find_gained(d, lost->before) : NULL;
-        if (gained == NULL)
+        entry_change *now = lost->before != 0 && lost->after == 0
+                                ? find_gained(gained, count, lost->before)
+                                : NULL;
+        if (now == NULL || used[now - d->entries])
             continue;
-        char *path = NULL, *old_path = NULL;
-        EG_TRY(path_of(d->to.root, gained->directory, gained->name, &path, error));
-        engram_status status =
-            path_of(d->from.root, lost->directory, lost->name, &old_path, error);
-        if (status != ENGRAM_OK) {
-            eg_free(path);
-            return status;
-        }
-        EG_TRY(add(d, ENGRAM_RENAMED, path, old_path, lost->before, gained->after, error));
-        lost->before = gained->after = 0;
+        status = tell_rename(d, lost, now, error);
+        used[now - d->entries] = used[i] = true;
     }
-    return ENGRAM_OK;
+    for (size_t i = 0; used != NULL && i < d->entry_count; i++)
+        if (used[i])
+            d->entries[i].before = d->entries[i].after = 0;
+    eg_free(used);
+    eg_free(gained);
+    return status;
 }
 
 static engram_status tell_inode(diffing *d, const inode_change *c, engram_error *error)
@@ -237,14 +373,29 @@ static engram_status tell_inode(diffing *d, const inode_change *c, engram_error 
         eg_buffer_fini(&path);
         return status;
     }
-    bool content = has_content_change(d, c->number);
-    return add(d, content ? ENGRAM_CONTENT : ENGRAM_ATTRIBUTES, (char *)path.data, NULL, c->number,
-               c->number, error);
+    return tell_replaced(d, (char *)path.data, c->number, c->number, error);
 }
 
+/* By path, and of one path what was removed first. */
 static int compare_found(const void *a, const void *b)
 {
-    return strcmp(((const found_change *)a)->path, ((const found_change *)b)->path);
+    const found_change *x = a, *y = b;
+    int order = strcmp(x->path, y->path);
+    return order != 0 ? order
+                      : (x->change.what != ENGRAM_REMOVED) - (y->change.what != ENGRAM_REMOVED);
+}
+
+/* Removed here and added there, under one path: replaced, since a directory on the way is a new one. */
+static engram_status join(diffing *d, size_t i, bool *joined, engram_error *error)
+{
+    found_change *gone = &d->found[i], *come = &d->found[i + 1];
+    *joined = i + 1 < d->found_count && gone->change.what == ENGRAM_REMOVED &&
+              come->change.what == ENGRAM_ADDED && strcmp(gone->path, come->path) == 0;
+    if (!*joined)
+        return ENGRAM_OK;
+    come->change.before = gone->change.before;
+    return compare(d, gone->change.before.inode, come->change.after.inode, &come->change.what,
+                   error);
 }
 
 static engram_status visit_found(diffing *d, engram_change_visit *visit, void *context,
@@ -253,7 +404,12 @@ static engram_status visit_found(diffing *d, engram_change_visit *visit, void *c
     if (d->found_count != 0)
         qsort(d->found, d->found_count, sizeof *d->found, compare_found);
     for (size_t i = 0; i < d->found_count; i++) {
-        found_change *f = &d->found[i];
+        bool joined;
+        EG_TRY(join(d, i, &joined, error));
+        found_change *f = &d->found[i + joined];
+        i += joined;
+        if (f->change.what == 0)
+            continue;
         f->change.path = f->path;
         f->change.old_path = f->old_path;
         EG_TRY(visit(context, &f->change, error));

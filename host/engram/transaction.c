@@ -291,6 +291,18 @@ engram_status eg_tx_check_path(const char *path, engram_error *error)
     return ENGRAM_OK;
 }
 
+/* On the way of a path there are directories only; links are not followed. */
+static engram_status need_directory(engram_transaction *tx, uint64_t number, const char *path,
+                                    const char *rest, engram_error *error)
+{
+    eg_inode inode;
+    EG_TRY(eg_fs_get(tx->root, number, &inode, &tx->scratch, error));
+    return inode.kind == EG_KIND_DIRECTORY
+               ? ENGRAM_OK
+               : eg_fail(error, ENGRAM_INVALID, "%.*s is a %s: no directory", (int)(rest - path),
+                         path, engram_kind_name((engram_kind)inode.kind));
+}
+
 engram_status eg_tx_find(engram_transaction *tx, const char *path, bool written, eg_place *p,
                          engram_error *error)
 {
@@ -308,6 +320,8 @@ engram_status eg_tx_find(engram_transaction *tx, const char *path, bool written,
         p->parent = at;
         p->name = name;
         engram_status status = eg_fs_child(tx->root, at, name, &at, error);
+        if (status == ENGRAM_OK && !last)
+            status = need_directory(tx, at, path, rest, error);
         if (status == ENGRAM_NOT_FOUND && last)
             return ENGRAM_OK;
         if (status == ENGRAM_NOT_FOUND)
