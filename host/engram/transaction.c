@@ -116,6 +116,8 @@ static engram_status commit(engram_transaction *tx, uint64_t *version, engram_er
     if (status != ENGRAM_OK)
         return eg_fail(error, status, "%s", inner.message);
     *version = c.version;
+    if (!tx->has_turn && !tx->holds_checkpoint)
+        eg_commit_settle(e);
     return ENGRAM_OK;
 }
 
