@@ -503,8 +503,7 @@ eg_durability eg_durability_of(const eg_engram *e, engram_durability durability)
                                                      : EG_DURABILITY_GROUP;
 }
 
-/* One that fails is said to the next commit: this one is done. */
-static void checkpoint_if_due(eg_engram *e)
+void eg_commit_settle(eg_engram *e)
 {
     if (!eg_checkpoint_due(e, false))
         return;
@@ -528,7 +527,6 @@ engram_status eg_commit_run(eg_engram *e, eg_commit *c, engram_error *error)
         return eg_fail(error, status, "%s", c->entry.error.message);
     }
     atomic_fetch_add(&e->commits, 1);
-    checkpoint_if_due(e);
     return ENGRAM_OK;
 }
 
@@ -547,6 +545,7 @@ engram_status eg_engram_commit(eg_engram *engram, eg_buffer *ops, uint64_t *numb
     status = eg_commit_run(engram, &c, error);
     pthread_rwlock_unlock(&engram->turn);
     EG_TRY(status);
+    eg_commit_settle(engram);
     if (number != NULL)
         *number = c.version;
     return ENGRAM_OK;

@@ -75,6 +75,27 @@ static void keep_retained(eg_engram *e, uint64_t number)
     pthread_mutex_unlock(&e->history_lock);
 }
 
+/* As engram_run, for one who holds checkpoint_lock, and so must not wait for a checkpoint. */
+static engram_status commit_name(eg_engram *e, naming *n, engram_error *error)
+{
+    for (;;) {
+        engram_transaction *tx = NULL;
+        engram_error inner = {0};
+        engram_status status = engram_begin(e, NULL, &tx, &inner);
+        if (status == ENGRAM_OK) {
+            tx->holds_checkpoint = true;
+            status = change_snapshot(n, tx, &inner);
+        }
+        if (status == ENGRAM_OK)
+            status = engram_commit(&tx, NULL, &inner);
+        engram_abort(&tx);
+        if (status == ENGRAM_OK)
+            return ENGRAM_OK;
+        if (status != ENGRAM_CONFLICT) /* else somebody made or removed one of this name */
+            return eg_fail(error, status, "%s", inner.message);
+    }
+}
+
 static engram_status name_version(eg_engram *e, const char *name, const char *at, uint64_t *version,
                                   engram_error *error)
 {
@@ -86,13 +107,11 @@ static engram_status name_version(eg_engram *e, const char *name, const char *at
         return eg_fail(error, ENGRAM_INVALID,
                        "version 0 is the empty engram, which needs no snapshot");
     keep_retained(e, n.version);
-    eg_engram_pin_number(e, n.version, &pinned, error); /* it may have gone before it was kept */
-    if (pinned.root == NULL)
-        return ENGRAM_NOT_FOUND;
+    EG_TRY(eg_engram_pin_number(e, n.version, &pinned, error)); /* it may have gone before it was kept */
     eg_version_release(&pinned);
     if (version != NULL)
         *version = n.version;
-    return engram_run(e, NULL, change_snapshot, &n, NULL, error);
+    return commit_name(e, &n, error);
 }
 
 engram_status engram_snapshot_create_at(struct engram *e, const char *name, const char *at,
@@ -102,6 +121,8 @@ engram_status engram_snapshot_create_at(struct engram *e, const char *name, cons
     pthread_mutex_lock(&e->checkpoint_lock);
     engram_status status = name_version(e, name, at, version, error);
     pthread_mutex_unlock(&e->checkpoint_lock);
+    if (status == ENGRAM_OK)
+        eg_commit_settle(e);
     return status;
 }
 

@@ -180,9 +180,11 @@ struct engram {
 
 /* ---- commit.c ---- */
 
-/* One transaction: validated, applied, durable as its entry says, published. Waits while memory or journal are
- * far over their limits. ENGRAM_CONFLICT leaves request->conflict. */
+/* One transaction: validated, applied, durable as its entry says, published. ENGRAM_CONFLICT leaves request->conflict. */
 engram_status eg_commit_run(eg_engram *engram, eg_commit *request, engram_error *error);
+/* After a commit, by a thread that holds neither turn nor checkpoint_lock: asks for a checkpoint that is due, and waits
+ * for it while memory or journal are far over their limits. One that fails is said to the next commit. */
+void eg_commit_settle(eg_engram *engram);
 eg_durability eg_durability_of(const eg_engram *engram, engram_durability durability);
 engram_status eg_commit_start(eg_engram *engram, engram_error *error); /* makes the group engine */
 void eg_commit_stop(eg_engram *engram);

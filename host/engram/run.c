@@ -48,6 +48,8 @@ static engram_status try_alone(eg_engram *e, const engram_run_options *options, 
     pthread_rwlock_wrlock(&e->turn);
     engram_status status = try_once(e, options, body, context, true, version, final, error);
     pthread_rwlock_unlock(&e->turn);
+    if (status == ENGRAM_OK)
+        eg_commit_settle(e);
     return status;
 }
 

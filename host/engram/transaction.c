@@ -27,13 +27,13 @@ engram_status engram_begin(struct engram *e, const engram_transaction_options *o
     if (options != NULL)
         tx->options = *options;
     eg_stage_init(&tx->stage, e);
-    /* First the number, then the version: what the version holds is below it. */
-    tx->inode_first = atomic_load(&e->inode_next);
     engram_status status = eg_engram_pin(e, &tx->base, error);
     if (status != ENGRAM_OK) {
         eg_free(tx);
         return status;
     }
+    /* First the version, then the number: what the version holds is below it. */
+    tx->inode_first = atomic_load(&e->inode_next);
     tx->root = eg_root_retain(tx->base.root);
     *transaction = tx;
     return ENGRAM_OK;
@@ -116,6 +116,8 @@ static engram_status commit(engram_transaction *tx, uint64_t *version, engram_er
     if (status != ENGRAM_OK)
         return eg_fail(error, status, "%s", inner.message);
     *version = c.version;
+    if (!tx->has_turn && !tx->holds_checkpoint)
+        eg_commit_settle(e);
     return ENGRAM_OK;
 }
 

@@ -23,6 +23,7 @@ struct engram_transaction {
     bool overwrites;  /* last writer wins: whole contents are not checked against other writes */
     bool alone_on_base; /* it commits on top of its base or not at all */
     bool has_turn;    /* nobody else commits: engram->turn is held */
+    bool holds_checkpoint; /* engram->checkpoint_lock is held */
     engram_status broken; /* only abort is left */
     eg_buffer scratch;
 };

@@ -338,7 +338,8 @@ typedef struct listing {
     engram_retained_visit *visit;
     void *context;
     snapshot_names names;
-    uint64_t newest, last; /* last: the highest number told */
+    uint64_t newest, last; /* last: the highest number told, if any was */
+    bool any;
 } listing;
 
 static engram_status tell(listing *l, uint64_t number, uint64_t time_ns, eg_view label,
@@ -355,6 +356,7 @@ static engram_status tell(listing *l, uint64_t number, uint64_t time_ns, eg_view
                          .snapshot = name_of(&l->names, number),
                          .newest = number == l->newest};
     l->last = number;
+    l->any = true;
     return l->visit(l->context, &r, error);
 }
 
@@ -411,18 +413,18 @@ engram_status engram_versions(eg_engram *e, engram_retained_visit *visit, void *
     size_t count = 0;
     eg_root *catalog = NULL;
     eg_version newest;
-    EG_TRY(eg_engram_pin(e, &newest, error));
-    l.newest = newest.number;
     engram_status status = engram_snapshots(e, collect_name, &l.names, error);
     if (status == ENGRAM_OK)
         status = copy_retained(e, &list, &count, &catalog, error);
+    eg_engram_pin(e, &newest, error); /* after the list, so that nothing in that is newer */
+    l.newest = newest.number;
     if (status == ENGRAM_OK)
         status = tell_catalog(&l, catalog, error);
     for (size_t i = 0; i < count && status == ENGRAM_OK; i++)
-        if (list[i].number > l.last || (list[i].number == 0 && l.last == 0))
+        if (!l.any || list[i].number > l.last)
             status = tell(&l, list[i].number, list[i].time_ns,
                           (eg_view){(uint8_t *)list[i].label, list[i].label_size}, error);
-    if (status == ENGRAM_OK && l.last < newest.number)
+    if (status == ENGRAM_OK && (!l.any || l.last < newest.number))
         status = tell(&l, newest.number, newest.time_ns, (eg_view){0}, error);
     for (size_t i = 0; i < count; i++)
         eg_free(list[i].label);
