@@ -12,9 +12,11 @@
  *   92  8  catalog: address     100  4  its size
  *   104 8  members of the root bundle
  *   112 .. the root bundle: zstd over 65,536 counters of u32, block by block
+ *       .. to the end: what MANIFEST.json says that names this file, as JSON, but for its clean end
  *
- * Valid when 1. the magic agrees, 2. the size is 112 + packed size, 3. the CRC agrees, 4. the
- * bundle unpacks to exactly 256 KiB. Written by temporary name, sync, rename, directory sync;
+ * Valid when 1. the magic agrees, 2. the file holds 112 bytes and the packed bundle, 3. the CRC
+ * agrees, 4. the bundle unpacks to exactly 256 KiB. The manifest is for repair; MANIFEST.json in turn
+ * has all of this but the bundle, which can be computed. Written by temporary name, sync, rename, directory sync;
  * MANIFEST.json names the one that counts, so a file without the manifest's word is an unfinished
  * checkpoint and means nothing. */
 #include <stdio.h>
@@ -25,7 +27,11 @@
 #include "base/status.h"
 #include "engram/internal.h"
 
-enum { HEADER_SIZE = 112, COUNTERS_SIZE = ENGRAM_BLOCKS * ENGRAM_SYMBOLS * 4 };
+enum {
+    HEADER_SIZE = 112,
+    COUNTERS_SIZE = ENGRAM_BLOCKS * ENGRAM_SYMBOLS * 4,
+    FILE_SIZE_MAX = 66 << 20 /* a manifest may have 64 MiB */
+};
 static const char magic[8] = {'E', 'G', 'C', 'H', 'K', 'P', 'T', '1'};
 
 static char *checkpoint_path(const char *dir, uint64_t number)
@@ -54,7 +60,7 @@ static void write_header(eg_buffer *out, const eg_checkpoint *c, uint64_t member
 
 engram_status eg_checkpoint_write(eg_io *io, const char *dir, uint64_t number,
                                   const eg_checkpoint *checkpoint, const engram_bundle *bundle,
-                                  engram_error *error)
+                                  const eg_manifest *manifest, engram_error *error)
 {
     engram_status status = ENGRAM_NO_MEMORY;
     eg_buffer out = {0};
@@ -72,6 +78,9 @@ engram_status eg_checkpoint_write(eg_io *io, const char *dir, uint64_t number,
         goto done;
     }
     out.size = HEADER_SIZE + packed_size;
+    status = eg_manifest_pack(manifest, &out, error);
+    if (status != ENGRAM_OK)
+        goto done;
     eg_put_u32(out.data + 12, (uint32_t)packed_size);
     eg_put_u32(out.data + 8, eg_crc32(0, out.data + 12, out.size - 12));
     status = eg_io_replace_file(io, path, out.data, out.size, error);
@@ -99,34 +108,65 @@ static engram_status parse(const uint8_t *bytes, size_t size, const char *path, 
     c->catalog.address = eg_read_u64(&in);
     c->catalog.size = eg_read_u32(&in);
     bundle->count = eg_read_u64(&in);
-    if (eg_reader_left(&in) != packed_size ||
+    if (eg_reader_left(&in) < packed_size ||
         ZSTD_decompress(bundle->counters, COUNTERS_SIZE, in.at, packed_size) != COUNTERS_SIZE)
         return eg_fail(error, ENGRAM_DAMAGED, "%s: the root bundle at offset %d cannot be unpacked",
                        path, HEADER_SIZE);
     return ENGRAM_OK;
 }
 
+/* The whole file, checked; *bytes is for eg_free. */
+static engram_status read_file(eg_io *io, const char *path, eg_checkpoint *checkpoint,
+                               engram_bundle *bundle, uint8_t **bytes, size_t *size,
+                               engram_error *error)
+{
+    engram_error inner = {0};
+    engram_status status = eg_io_read_file(io, path, FILE_SIZE_MAX, bytes, size, &inner);
+    if (status == ENGRAM_NOT_FOUND || status == ENGRAM_INVALID)
+        return eg_fail(error, ENGRAM_DAMAGED, "%s: the checkpoint is missing or too large", path);
+    if (status != ENGRAM_OK)
+        return eg_fail(error, status, "%s", inner.message);
+    status = parse(*bytes, *size, path, checkpoint, bundle, error);
+    if (status != ENGRAM_OK) {
+        eg_free(*bytes);
+        *bytes = NULL;
+    }
+    return status;
+}
+
 engram_status eg_checkpoint_read(eg_io *io, const char *dir, uint64_t number,
                                  eg_checkpoint *checkpoint, engram_bundle *bundle,
                                  engram_error *error)
 {
+    uint8_t *bytes = NULL;
+    size_t size = 0;
     *checkpoint = (eg_checkpoint){0};
     char *path = checkpoint_path(dir, number);
     if (path == NULL)
         return eg_fail(error, ENGRAM_NO_MEMORY, "out of memory");
+    engram_status status = read_file(io, path, checkpoint, bundle, &bytes, &size, error);
+    eg_free(bytes);
+    eg_free(path);
+    return status;
+}
+
+engram_status eg_checkpoint_read_manifest(eg_io *io, const char *dir, uint64_t number,
+                                          eg_manifest *manifest, engram_error *error)
+{
     uint8_t *bytes = NULL;
     size_t size = 0;
-    engram_error inner = {0};
-    engram_status status = eg_io_read_file(
-        io, path, HEADER_SIZE + ZSTD_compressBound(COUNTERS_SIZE), &bytes, &size, &inner);
-    if (status == ENGRAM_OK)
-        status = parse(bytes, size, path, checkpoint, bundle, error);
-    else if (status == ENGRAM_NOT_FOUND || status == ENGRAM_INVALID)
-        status = eg_fail(error, ENGRAM_DAMAGED,
-                         "%s: the checkpoint named by MANIFEST.json is missing or too large", path);
-    else
-        eg_fail(error, status, "%s", inner.message);
+    eg_checkpoint checkpoint;
+    char *path = checkpoint_path(dir, number);
+    engram_bundle *bundle = eg_alloc(sizeof *bundle);
+    engram_status status = path == NULL || bundle == NULL
+                               ? eg_fail(error, ENGRAM_NO_MEMORY, "out of memory")
+                               : read_file(io, path, &checkpoint, bundle, &bytes, &size, error);
+    if (status == ENGRAM_OK) {
+        size_t at = HEADER_SIZE + eg_get_u32(bytes + 12);
+        status = eg_manifest_unpack((eg_view){bytes + at, size - at}, path, manifest, error);
+    }
     eg_free(bytes);
+    eg_free(bundle);
     eg_free(path);
     return status;
 }

@@ -246,7 +246,9 @@ static engram_status switch_to(capture *c, engram_error *error)
     next.segments = c->segments;
     next.segment_count = c->segment_count;
     next.clean = false;
-    EG_TRY(eg_checkpoint_write(e->io, e->dir, next.checkpoint, &c->checkpoint, c->bundle, error));
+    next.state = c->checkpoint;
+    EG_TRY(eg_checkpoint_write(e->io, e->dir, next.checkpoint, &c->checkpoint, c->bundle, &next,
+                               error));
     EG_TRY(eg_manifest_write(e->io, e->dir, &next, error));
     eg_free(e->manifest.segments);
     e->manifest = next;

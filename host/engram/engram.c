@@ -117,7 +117,8 @@ static engram_status make_folders(eg_io *io, const char *dir, engram_error *erro
 }
 
 /* Flushes the tree of version 0 and writes the checkpoint that holds it. */
-static engram_status write_genesis(eg_io *io, const char *dir, uint64_t now, engram_error *error)
+static engram_status write_genesis(eg_io *io, const char *dir, uint64_t now, eg_manifest *manifest,
+                                   engram_error *error)
 {
     eg_nodes *nodes = NULL;
     eg_root *empty = NULL, *root = NULL;
@@ -146,7 +147,8 @@ static engram_status write_genesis(eg_io *io, const char *dir, uint64_t now, eng
         status = eg_nodes_sync(nodes, error);
     if (status == ENGRAM_OK) {
         checkpoint.nodes_end = eg_nodes_end(nodes);
-        status = eg_checkpoint_write(io, dir, 1, &checkpoint, bundle, error);
+        manifest->state = checkpoint;
+        status = eg_checkpoint_write(io, dir, 1, &checkpoint, bundle, manifest, error);
     }
     eg_edit_abort(&edit);
     eg_root_release(root);
@@ -178,7 +180,7 @@ engram_status eg_engram_create(eg_io *io, const char *dir, const eg_engram_confi
     if (status == ENGRAM_OK)
         status = eg_journal_create(io, journal_dir, error);
     if (status == ENGRAM_OK)
-        status = write_genesis(io, dir, now, error);
+        status = write_genesis(io, dir, now, &manifest, error);
     if (status == ENGRAM_OK)
         status = io->sync_dir(io, dir, error);
     eg_free(journal_dir);

@@ -15,25 +15,7 @@
 #include "journal/group.h"
 #include "journal/journal.h"
 
-/* MANIFEST.json: the switch. Replaced whole, by rename. */
-typedef struct eg_manifest {
-    eg_engram_config config;
-    uint64_t created_ns;
-    uint64_t checkpoint;        /* number of the checkpoint file that counts */
-    eg_segment_state *segments; /* committed at that checkpoint; eg_free */
-    size_t segment_count;
-    engram_retention retention;
-    bool clean;                 /* closed cleanly: the journal must reach clean_end */
-    eg_journal_end clean_end;
-} eg_manifest;
-
-engram_status eg_manifest_read(eg_io *io, const char *dir, eg_manifest *manifest, engram_error *error);
-engram_status eg_manifest_write(eg_io *io, const char *dir, const eg_manifest *manifest, engram_error *error);
-void eg_manifest_fini(eg_manifest *manifest);
-
-extern const engram_retention eg_retention_default;
-
-/* A checkpoint file: everything else that a restart needs, as of one version. */
+/* A checkpoint file: everything that a restart needs beside the manifest, as of one version. */
 typedef struct eg_checkpoint {
     uint64_t version, time_ns;
     uint64_t transaction_next, inode_next, chunk_next;
@@ -42,8 +24,43 @@ typedef struct eg_checkpoint {
     eg_node_ref tree, catalog;
 } eg_checkpoint;
 
+/* Files that a repair has replaced and that are still to be moved away: DIR/FILE to DIR/quarantine/FOLDER/FILE. */
+typedef struct eg_moves {
+    char *folder;  /* one name; NULL: nothing is to be moved */
+    char **files;  /* "segments/00000003.seg" */
+    size_t count;
+} eg_moves;
+
+/* MANIFEST.json: the switch. Replaced whole, by rename. */
+typedef struct eg_manifest {
+    eg_engram_config config;
+    uint64_t created_ns;
+    uint64_t checkpoint;        /* number of the checkpoint file that counts */
+    eg_checkpoint state;        /* what that file says too: repair goes by it when the file is lost */
+    eg_segment_state *segments; /* committed at that checkpoint; eg_free */
+    size_t segment_count;
+    engram_retention retention;
+    bool clean;                 /* closed cleanly: the journal must reach clean_end */
+    eg_journal_end clean_end;
+    eg_moves moves;
+} eg_manifest;
+
+engram_status eg_manifest_read(eg_io *io, const char *dir, eg_manifest *manifest, engram_error *error);
+engram_status eg_manifest_write(eg_io *io, const char *dir, const eg_manifest *manifest, engram_error *error);
+/* The same as text, without its checksum, and without what only MANIFEST.json can say: its clean end and moves. */
+engram_status eg_manifest_pack(const eg_manifest *manifest, eg_buffer *text, engram_error *error);
+/* name is for the sentence. */
+engram_status eg_manifest_unpack(eg_view text, const char *name, eg_manifest *manifest, engram_error *error);
+void eg_manifest_fini(eg_manifest *manifest);
+void eg_moves_fini(eg_moves *moves);
+
+extern const engram_retention eg_retention_default;
+
 engram_status eg_checkpoint_read(eg_io *io, const char *dir, uint64_t number, eg_checkpoint *checkpoint, engram_bundle *bundle, engram_error *error);
-engram_status eg_checkpoint_write(eg_io *io, const char *dir, uint64_t number, const eg_checkpoint *checkpoint, const engram_bundle *bundle, engram_error *error);
+/* manifest: the one that will name the file; a copy goes into it. */
+engram_status eg_checkpoint_write(eg_io *io, const char *dir, uint64_t number, const eg_checkpoint *checkpoint, const engram_bundle *bundle, const eg_manifest *manifest, engram_error *error);
+/* The copy of the manifest in the file. */
+engram_status eg_checkpoint_read_manifest(eg_io *io, const char *dir, uint64_t number, eg_manifest *manifest, engram_error *error);
 /* The journal's start only, of a checkpoint that need not be the one that counts. */
 engram_status eg_checkpoint_peek(eg_io *io, const char *dir, uint64_t number, eg_journal_start *journal, engram_error *error);
 /* Numbers of the checkpoint files that are there, rising; eg_free. */

@@ -16,9 +16,14 @@
 
 enum { MANIFEST_FORMAT = 1, MANIFEST_SIZE_MAX = 64 << 20 };
 
-static engram_status damaged(engram_error *error, const char *dir, const char *what)
+static engram_status damaged(engram_error *error, const char *name, const char *what)
 {
-    return eg_fail(error, ENGRAM_DAMAGED, "%s/MANIFEST.json: %s", dir, what);
+    return eg_fail(error, ENGRAM_DAMAGED, "%s: %s", name, what);
+}
+
+static engram_status no_memory(engram_error *error)
+{
+    return eg_fail(error, ENGRAM_NO_MEMORY, "out of memory");
 }
 
 static uint64_t checksum(json_t *body, bool *ok)
@@ -138,6 +143,67 @@ static json_t *retention_json(const engram_retention *retention)
     return rules;
 }
 
+static bool parse_node(json_t *state, const char *name, eg_node_ref *ref)
+{
+    json_t *node = json_object_get(state, name);
+    uint64_t size;
+    if (!get_u64(node, "address", &ref->address) || !get_u64(node, "size", &size) ||
+        size > UINT32_MAX)
+        return false;
+    ref->size = (uint32_t)size;
+    return true;
+}
+
+static bool parse_state(json_t *body, eg_checkpoint *c)
+{
+    json_t *state = json_object_get(body, "state");
+    json_t *journal = json_object_get(state, "journal");
+    return get_u64(state, "version", &c->version) && get_u64(state, "time_ns", &c->time_ns) &&
+           get_u64(state, "transaction_next", &c->transaction_next) &&
+           get_u64(state, "inode_next", &c->inode_next) &&
+           get_u64(state, "chunk_next", &c->chunk_next) &&
+           get_u64(state, "nodes_end", &c->nodes_end) &&
+           get_u64(journal, "file", &c->journal.file) &&
+           get_u64(journal, "sequence", &c->journal.sequence) &&
+           parse_node(state, "tree", &c->tree) && parse_node(state, "catalog", &c->catalog);
+}
+
+/* A file of ours: a folder and a name. */
+static bool is_movable(const char *file)
+{
+    static const char *const folders[] = {"segments/", "journal/", "checkpoint/"};
+    for (size_t i = 0; i < sizeof folders / sizeof *folders; i++) {
+        size_t size = strlen(folders[i]);
+        if (strncmp(file, folders[i], size) == 0)
+            return file[size] != 0 && file[size] != '.' && strchr(file + size, '/') == NULL;
+    }
+    return false;
+}
+
+static bool parse_moves(json_t *body, eg_moves *moves, engram_status *status)
+{
+    json_t *object = json_object_get(body, "quarantine");
+    if (object == NULL)
+        return true;
+    const char *folder = json_string_value(json_object_get(object, "folder"));
+    json_t *files = json_object_get(object, "files");
+    if (folder == NULL || *folder == 0 || *folder == '.' || strchr(folder, '/') != NULL ||
+        !json_is_array(files))
+        return false;
+    moves->folder = eg_strdup(folder);
+    moves->files = eg_alloc_zero(json_array_size(files) + 1, sizeof *moves->files);
+    bool has_memory = moves->folder != NULL && moves->files != NULL;
+    for (size_t i = 0; has_memory && i < json_array_size(files); i++) {
+        const char *file = json_string_value(json_array_get(files, i));
+        if (file == NULL || !is_movable(file))
+            return false;
+        moves->files[moves->count] = eg_strdup(file);
+        has_memory = moves->files[moves->count++] != NULL;
+    }
+    *status = has_memory ? *status : ENGRAM_NO_MEMORY;
+    return has_memory;
+}
+
 static bool parse_body(json_t *body, eg_manifest *manifest, engram_status *status)
 {
     json_t *end = json_object_get(body, "clean_end");
@@ -150,58 +216,87 @@ static bool parse_body(json_t *body, eg_manifest *manifest, engram_status *statu
            parse_retention(body, &manifest->retention) &&
            get_u64(body, "created_ns", &manifest->created_ns) &&
            get_u64(body, "checkpoint", &manifest->checkpoint) &&
+           parse_state(body, &manifest->state) && parse_moves(body, &manifest->moves, status) &&
            parse_segments(body, manifest, status);
 }
 
-static engram_status parse(json_t *document, const char *dir, eg_manifest *manifest,
-                           engram_error *error)
+static engram_status parse_checked(json_t *body, const char *name, eg_manifest *manifest,
+                                   engram_error *error)
 {
-    json_t *body = json_object_get(document, "engram");
-    uint64_t expected, format;
-    bool ok;
-    if (!get_hex(document, "checksum", &expected) || !json_is_object(body))
-        return damaged(error, dir, "the checksum or the engram member is missing");
-    if (checksum(body, &ok) != expected)
-        return ok ? damaged(error, dir, "the checksum does not agree")
-                  : eg_fail(error, ENGRAM_NO_MEMORY, "out of memory");
+    uint64_t format;
+    engram_status status = ENGRAM_DAMAGED;
     if (!get_u64(body, "format", &format))
-        return damaged(error, dir, "no format number");
+        return damaged(error, name, "no format number");
     if (format > MANIFEST_FORMAT)
         return eg_fail(error, ENGRAM_NEWER,
                        "%s was written by a newer engram (format %" PRIu64
                        ", this one reads %d): upgrade engram",
-                       dir, format, MANIFEST_FORMAT);
-    engram_status status = ENGRAM_DAMAGED;
+                       name, format, MANIFEST_FORMAT);
     if (parse_body(body, manifest, &status))
         return ENGRAM_OK;
-    return status == ENGRAM_NO_MEMORY ? eg_fail(error, status, "out of memory")
-                                      : damaged(error, dir, "a member is missing or out of range");
+    return status == ENGRAM_NO_MEMORY ? no_memory(error)
+                                      : damaged(error, name, "a member is missing or out of range");
 }
 
-engram_status eg_manifest_read(eg_io *io, const char *dir, eg_manifest *manifest,
-                               engram_error *error)
+static engram_status parse(json_t *document, const char *name, eg_manifest *manifest,
+                           engram_error *error)
+{
+    json_t *body = json_object_get(document, "engram");
+    uint64_t expected;
+    bool ok;
+    if (!get_hex(document, "checksum", &expected) || !json_is_object(body))
+        return damaged(error, name, "the checksum or the engram member is missing");
+    if (checksum(body, &ok) != expected)
+        return ok ? damaged(error, name, "the checksum does not agree") : no_memory(error);
+    return parse_checked(body, name, manifest, error);
+}
+
+engram_status eg_manifest_unpack(eg_view text, const char *name, eg_manifest *manifest,
+                                 engram_error *error)
 {
     *manifest = (eg_manifest){0};
-    char *path = eg_path_join(dir, "MANIFEST.json");
-    if (path == NULL)
-        return eg_fail(error, ENGRAM_NO_MEMORY, "out of memory");
-    uint8_t *text = NULL;
-    size_t size = 0;
+    json_t *body =
+        json_loadb((const char *)text.data, text.size, JSON_REJECT_DUPLICATES, NULL);
+    engram_status status = json_is_object(body)
+                               ? parse_checked(body, name, manifest, error)
+                               : damaged(error, name, "its copy of the manifest is not valid JSON");
+    json_decref(body);
+    if (status != ENGRAM_OK)
+        eg_manifest_fini(manifest);
+    return status;
+}
+
+static engram_status read_text(eg_io *io, const char *path, const char *dir, uint8_t **text,
+                               size_t *size, engram_error *error)
+{
     engram_error inner = {0};
-    engram_status status = eg_io_read_file(io, path, MANIFEST_SIZE_MAX, &text, &size, &inner);
-    eg_free(path);
+    engram_status status = eg_io_read_file(io, path, MANIFEST_SIZE_MAX, text, size, &inner);
     if (status == ENGRAM_NOT_FOUND)
         return eg_fail(
             error, ENGRAM_NOT_ENGRAM,
             "%s is no engram (it has no MANIFEST.json); make one with: engram init -e %s", dir,
             dir);
-    if (status != ENGRAM_OK)
-        return eg_fail(error, status, "%s", inner.message);
-    json_t *document = json_loadb((const char *)text, size, JSON_REJECT_DUPLICATES, NULL);
+    return status == ENGRAM_OK ? status : eg_fail(error, status, "%s", inner.message);
+}
+
+engram_status eg_manifest_read(eg_io *io, const char *dir, eg_manifest *manifest,
+                               engram_error *error)
+{
+    uint8_t *text = NULL;
+    size_t size = 0;
+    *manifest = (eg_manifest){0};
+    char *path = eg_path_join(dir, "MANIFEST.json");
+    if (path == NULL)
+        return no_memory(error);
+    engram_status status = read_text(io, path, dir, &text, &size, error);
+    if (status == ENGRAM_OK) {
+        json_t *document = json_loadb((const char *)text, size, JSON_REJECT_DUPLICATES, NULL);
+        status = document == NULL ? damaged(error, path, "not valid JSON")
+                                  : parse(document, path, manifest, error);
+        json_decref(document);
+    }
     eg_free(text);
-    status = document == NULL ? damaged(error, dir, "not valid JSON")
-                              : parse(document, dir, manifest, error);
-    json_decref(document);
+    eg_free(path);
     if (status != ENGRAM_OK)
         eg_manifest_fini(manifest);
     return status;
@@ -223,27 +318,79 @@ static json_t *segments_json(const eg_manifest *manifest)
     return list;
 }
 
+static json_t *node_json(eg_node_ref ref)
+{
+    return json_pack("{s:I,s:I}", "address", (json_int_t)ref.address, "size", (json_int_t)ref.size);
+}
+
+static json_t *state_json(const eg_checkpoint *c)
+{
+    return json_pack("{s:I,s:I,s:I,s:I,s:I,s:I,s:{s:I,s:I},s:o,s:o}", "version",
+                     (json_int_t)c->version, "time_ns", (json_int_t)c->time_ns, "transaction_next",
+                     (json_int_t)c->transaction_next, "inode_next", (json_int_t)c->inode_next,
+                     "chunk_next", (json_int_t)c->chunk_next, "nodes_end", (json_int_t)c->nodes_end,
+                     "journal", "file", (json_int_t)c->journal.file, "sequence",
+                     (json_int_t)c->journal.sequence, "tree", node_json(c->tree), "catalog",
+                     node_json(c->catalog));
+}
+
+static json_t *moves_json(const eg_moves *moves)
+{
+    json_t *files = json_array();
+    for (size_t i = 0; i < moves->count; i++)
+        if (json_array_append_new(files, json_string(moves->files[i])) != 0) {
+            json_decref(files);
+            return NULL;
+        }
+    return json_pack("{s:s,s:o}", "folder", moves->folder, "files", files);
+}
+
+/* What a copy of it may say. */
 static json_t *body_json(const eg_manifest *m)
 {
     char chunk[32], seed[17];
     eg_chunk_config_format(&m->config.chunk, chunk);
     snprintf(seed, sizeof seed, "%016" PRIx64, m->config.seed);
-    json_t *end = m->clean ? json_pack("{s:I,s:I,s:I}", "file", (json_int_t)m->clean_end.file,
-                                       "offset", (json_int_t)m->clean_end.offset, "sequence",
-                                       (json_int_t)m->clean_end.sequence)
-                           : json_null();
     return json_pack("{s:i,s:{s:i,s:s},s:s,s:s,s:i,s:I,s:I,s:o,s:o,s:o}", "format", MANIFEST_FORMAT,
                      "codebook", "version", 1, "seed", seed, "chunk", chunk, "hash", "xxh3-128",
                      "level", m->config.level, "created_ns", (json_int_t)m->created_ns,
                      "checkpoint", (json_int_t)m->checkpoint, "segments", segments_json(m),
-                     "clean_end", end, "retention", retention_json(&m->retention));
+                     "state", state_json(&m->state), "retention", retention_json(&m->retention));
+}
+
+static json_t *whole_json(const eg_manifest *m)
+{
+    json_t *body = body_json(m);
+    json_t *end = m->clean ? json_pack("{s:I,s:I,s:I}", "file", (json_int_t)m->clean_end.file,
+                                       "offset", (json_int_t)m->clean_end.offset, "sequence",
+                                       (json_int_t)m->clean_end.sequence)
+                           : json_null();
+    bool done = body != NULL && json_object_set_new(body, "clean_end", end) == 0;
+    if (done && m->moves.folder != NULL)
+        done = json_object_set_new(body, "quarantine", moves_json(&m->moves)) == 0;
+    if (done)
+        return body;
+    json_decref(body);
+    return NULL;
+}
+
+engram_status eg_manifest_pack(const eg_manifest *manifest, eg_buffer *text, engram_error *error)
+{
+    json_t *body = body_json(manifest);
+    char *packed = body != NULL ? json_dumps(body, JSON_COMPACT | JSON_SORT_KEYS) : NULL;
+    if (packed != NULL)
+        eg_write_bytes(text, packed, strlen(packed));
+    bool done = packed != NULL && !text->failed;
+    free(packed);
+    json_decref(body);
+    return done ? ENGRAM_OK : no_memory(error);
 }
 
 engram_status eg_manifest_write(eg_io *io, const char *dir, const eg_manifest *manifest,
                                 engram_error *error)
 {
     engram_status status = ENGRAM_NO_MEMORY;
-    json_t *body = body_json(manifest), *document = NULL;
+    json_t *body = whole_json(manifest), *document = NULL;
     char hex[17], *text = NULL, *path = eg_path_join(dir, "MANIFEST.json");
     bool ok = false;
     if (body != NULL)
@@ -255,7 +402,7 @@ engram_status eg_manifest_write(eg_io *io, const char *dir, const eg_manifest *m
     if (text != NULL && path != NULL)
         status = eg_io_replace_file(io, path, text, strlen(text), error);
     else
-        eg_fail(error, status, "out of memory");
+        no_memory(error);
     free(text);
     json_decref(document);
     json_decref(body);
@@ -263,8 +410,18 @@ engram_status eg_manifest_write(eg_io *io, const char *dir, const eg_manifest *m
     return status;
 }
 
+void eg_moves_fini(eg_moves *moves)
+{
+    for (size_t i = 0; i < moves->count; i++)
+        eg_free(moves->files[i]);
+    eg_free(moves->files);
+    eg_free(moves->folder);
+    *moves = (eg_moves){0};
+}
+
 void eg_manifest_fini(eg_manifest *manifest)
 {
+    eg_moves_fini(&manifest->moves);
     eg_free(manifest->segments);
     *manifest = (eg_manifest){0};
 }
