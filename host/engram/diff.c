@@ -141,23 +141,6 @@ static engram_status add(diffing *d, engram_change_kind what, char *path, char *
     return ENGRAM_OK;
 }
 
-static engram_status path_of(eg_root *root, uint64_t directory, eg_view name, char **path,
-                             engram_error *error)
-{
-    eg_buffer out = {0};
-    engram_status status = eg_fs_path(root, directory, &out, error);
-    if (out.size != 0)
-        eg_write_u8(&out, '/');
-    eg_write_bytes(&out, name.data, name.size);
-    eg_write_u8(&out, 0);
-    if (status == ENGRAM_OK && out.failed)
-        status = no_memory(error);
-    if (status != ENGRAM_OK)
-        eg_buffer_fini(&out);
-    *path = (char *)out.data;
-    return status;
-}
-
 /* ---- what differs ---- */
 
 static engram_status add_ref(void *context, uint64_t offset, eg_chunk_ref ref, engram_error *error)
