@@ -9,6 +9,7 @@
  * this in memory and changes nothing. */
 #include <inttypes.h>
 #include <stdio.h>
+#include <stdlib.h>
 
 #include "base/clock.h"
 #include "base/log.h"
@@ -21,13 +22,14 @@ static engram_status no_memory(engram_error *error)
     return eg_fail(error, ENGRAM_NO_MEMORY, "out of memory opening an engram");
 }
 
-/* ---- pass 1: segments ---- */
+/* ---- pass 1: segments, and versions that are named ---- */
 
 /* Pending records wait in `pending` for their committed one. */
 typedef struct scan_context {
     eg_engram *engram;
     uint64_t transaction;
     eg_buffer pending;
+    eg_buffer named; /* u64 each: versions that a snapshot names after their commit */
 } scan_context;
 
 static eg_segment_state *find_segment(eg_engram *e, uint64_t id)
@@ -61,9 +63,10 @@ static engram_status note_segment(eg_engram *e, eg_reader in, engram_error *erro
     return ENGRAM_OK;
 }
 
-/* Moves the extents on, and chunk_next. */
-static engram_status note_operations(eg_engram *e, eg_view operations, engram_error *error)
+/* Moves the extents on, and chunk_next; takes down what is named. */
+static engram_status note_operations(scan_context *c, eg_view operations, engram_error *error)
 {
+    eg_engram *e = c->engram;
     eg_reader in = eg_reader_make(operations.data, operations.size);
     eg_op op;
     while (eg_op_next(&in, &op)) {
@@ -72,27 +75,31 @@ static engram_status note_operations(eg_engram *e, eg_view operations, engram_er
         bool has_id = op.tag == EG_OP_WRITE_CHUNK || (op.tag == EG_OP_CHUNK && op.body.size >= 8);
         if (has_id && eg_get_u64(op.body.data) >= e->chunk_next)
             e->chunk_next = eg_get_u64(op.body.data) + 1;
+        if (op.tag == EG_OP_SNAPSHOT && op.body.size >= 8 && eg_get_u64(op.body.data) != 0)
+            eg_write_bytes(&c->named, op.body.data, 8);
     }
+    if (c->named.failed)
+        return no_memory(error);
     return in.failed ? eg_fail(error, ENGRAM_INVALID, "malformed operation in a transaction")
                      : ENGRAM_OK;
 }
 
-static void keep_segments(eg_buffer *out, eg_view operations)
+static void keep_noted(eg_buffer *out, eg_view operations)
 {
     eg_reader in = eg_reader_make(operations.data, operations.size);
     eg_op op;
     while (eg_op_next(&in, &op))
-        if (op.tag == EG_OP_SEGMENT || op.tag == EG_OP_WRITE_CHUNK)
+        if (op.tag == EG_OP_SEGMENT || op.tag == EG_OP_WRITE_CHUNK || op.tag == EG_OP_SNAPSHOT)
             eg_write_bytes(out, op.whole.data, op.whole.size);
 }
 
-static engram_status scan_operations(eg_engram *e, const eg_record *record, eg_view operations,
+static engram_status scan_operations(scan_context *c, const eg_record *record, eg_view operations,
                                      engram_error *error)
 {
     engram_error inner = {0};
-    engram_status status = note_operations(e, operations, &inner);
+    engram_status status = note_operations(c, operations, &inner);
     if (status == ENGRAM_INVALID)
-        return eg_fail(error, ENGRAM_DAMAGED, "%s: journal record %" PRIu64 ": %s", e->dir,
+        return eg_fail(error, ENGRAM_DAMAGED, "%s: journal record %" PRIu64 ": %s", c->engram->dir,
                        record->sequence, inner.message);
     return status == ENGRAM_OK ? status : eg_fail(error, status, "%s", inner.message);
 }
@@ -107,14 +114,14 @@ static engram_status scan_record(void *context, const eg_record *record, engram_
     if (record->transaction >= e->transaction_next)
         e->transaction_next = record->transaction + 1;
     if (record->state == EG_RECORD_COMMITTED && c->pending.size == 0)
-        return scan_operations(e, record, record->operations, error);
-    keep_segments(&c->pending, record->operations);
+        return scan_operations(c, record, record->operations, error);
+    keep_noted(&c->pending, record->operations);
     if (c->pending.failed)
         return no_memory(error);
     if (record->state != EG_RECORD_COMMITTED)
         return ENGRAM_OK;
     engram_status status =
-        scan_operations(e, record, (eg_view){c->pending.data, c->pending.size}, error);
+        scan_operations(c, record, (eg_view){c->pending.data, c->pending.size}, error);
     eg_buffer_clear(&c->pending);
     return status;
 }
@@ -129,6 +136,7 @@ typedef struct replay_context {
     uint64_t transaction;
     eg_buffer pending; /* operations of a transaction whose committed record has not come */
     uint64_t end;      /* sequence at which pass 1 ended: a writer may have gone on since */
+    eg_view named;     /* as pass 1 found them */
 } replay_context;
 
 static void replay_fini(replay_context *c)
@@ -220,6 +228,19 @@ static engram_status publish_root(replay_context *c, eg_root *root, engram_error
     return ENGRAM_OK;
 }
 
+static int compare_numbers(const void *a, const void *b)
+{
+    uint64_t x = eg_get_u64(a), y = eg_get_u64(b);
+    return x < y ? -1 : x > y;
+}
+
+/* Then it is not let go of until the record that names it comes. */
+static bool is_named(const replay_context *c, uint64_t version)
+{
+    return c->named.size != 0 &&
+           bsearch(&version, c->named.data, c->named.size / 8, 8, compare_numbers) != NULL;
+}
+
 /* The group at hand becomes a version that can be pinned, as at its commit. */
 static engram_status end_group(replay_context *c, engram_error *error)
 {
@@ -230,6 +251,7 @@ static engram_status end_group(replay_context *c, engram_error *error)
     EG_TRY(eg_apply_finish(&c->apply, error));
     EG_TRY(eg_count_root(e, e->bundle, &c->apply.live, 0, &c->apply.dead, 0, error));
     EG_TRY(check_root(c, error));
+    c->apply.keep |= is_named(c, c->version);
     engram_status status = eg_edit_finish(&c->edit, &root, error);
     if (status == ENGRAM_OK)
         status = publish_root(c, root, error);
@@ -418,6 +440,43 @@ static void log_replay(const eg_engram *e)
                r->torn_bytes);
 }
 
+static engram_status replay(eg_engram *e, const char *journal_dir, const eg_checkpoint *checkpoint,
+                            uint64_t durable, uint64_t end, eg_view named, engram_error *error)
+{
+    replay_context c = {.engram = e, .end = end, .named = named};
+    eg_journal_end now;
+    engram_status status = eg_journal_read(e->io, journal_dir, checkpoint->journal, durable,
+                                           replay_record, &c, &now, error);
+    if (status == ENGRAM_OK) /* a crash may have cut the end off a group */
+        status = end_group(&c, error);
+    eg_store_raise_next_id(e->store, e->chunk_next); /* only now: records bring chunks below it */
+    replay_fini(&c);
+    return status;
+}
+
+static engram_status scan_and_replay(eg_engram *e, const char *journal_dir, const eg_checkpoint *c,
+                                     eg_journal_end *end, engram_error *error)
+{
+    uint64_t durable = e->manifest.clean && e->manifest.clean_end.sequence != 0
+                           ? e->manifest.clean_end.sequence - 1
+                           : 0;
+    scan_context scan = {.engram = e};
+    engram_status status =
+        eg_journal_read(e->io, journal_dir, c->journal, durable, scan_record, &scan, end, error);
+    if (scan.named.size != 0)
+        qsort(scan.named.data, scan.named.size / 8, 8, compare_numbers);
+    if (status == ENGRAM_OK)
+        status = open_nodes(e, c, error);
+    if (status == ENGRAM_OK)
+        status = open_store(e, error);
+    if (status == ENGRAM_OK)
+        status = replay(e, journal_dir, c, durable, end->sequence,
+                        (eg_view){scan.named.data, scan.named.size}, error);
+    eg_buffer_fini(&scan.pending);
+    eg_buffer_fini(&scan.named);
+    return status;
+}
+
 static engram_status recover_from(eg_engram *e, const char *journal_dir, engram_error *error)
 {
     eg_checkpoint c;
@@ -425,25 +484,7 @@ static engram_status recover_from(eg_engram *e, const char *journal_dir, engram_
     EG_TRY(load_checkpoint(e, &c, error));
     eg_log(EG_LOG_INFO, "%s: checkpoint %" PRIu64 ", version %" PRIu64 ", journal from file %" PRIu64,
            e->dir, e->manifest.checkpoint, c.version, c.journal.file);
-    uint64_t durable = e->manifest.clean && e->manifest.clean_end.sequence != 0
-                           ? e->manifest.clean_end.sequence - 1
-                           : 0;
-    scan_context scan = {.engram = e};
-    engram_status status =
-        eg_journal_read(e->io, journal_dir, c.journal, durable, scan_record, &scan, &end, error);
-    eg_buffer_fini(&scan.pending);
-    EG_TRY(status);
-    EG_TRY(open_nodes(e, &c, error));
-    EG_TRY(open_store(e, error));
-    replay_context replay = {.engram = e, .end = end.sequence};
-    eg_journal_end now;
-    status = eg_journal_read(e->io, journal_dir, c.journal, durable, replay_record, &replay, &now,
-                             error);
-    if (status == ENGRAM_OK) /* a crash may have cut the end off a group */
-        status = end_group(&replay, error);
-    eg_store_raise_next_id(e->store, e->chunk_next); /* only now: records bring chunks below it */
-    replay_fini(&replay);
-    EG_TRY(status);
+    EG_TRY(scan_and_replay(e, journal_dir, &c, &end, error));
     atomic_store(&e->bundle_version, e->assigned_version);
     e->recovery.torn_bytes = end.torn;
     log_replay(e);
