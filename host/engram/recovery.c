@@ -22,6 +22,8 @@ static engram_status no_memory(engram_error *error)
     return eg_fail(error, ENGRAM_NO_MEMORY, "out of memory opening an engram");
 }
 
+enum { MANY_RECORDS = 4096 };
+
 /* ---- pass 1: segments, and versions that are named ---- */
 
 /* Pending records wait in `pending` for their committed one. */
@@ -133,6 +135,8 @@ typedef struct replay_context {
     eg_edit *edit; /* of the group at hand, or NULL */
     eg_apply apply;
     uint64_t version, time_ns; /* of the last transaction in it */
+    uint64_t begun_ns;         /* of the first */
+    bool many;                 /* transactions: not every one needs a version of its own */
     uint64_t transaction;
     eg_buffer pending; /* operations of a transaction whose committed record has not come */
     uint64_t end;      /* sequence at which pass 1 ended: a writer may have gone on since */
@@ -275,11 +279,25 @@ static engram_status begin_group(replay_context *c, engram_error *error)
     return status;
 }
 
+/* Of a long journal, groups that follow one another within moments are replayed as one: a version for
+ * each would cost copies of nodes and a look at the whole root bundle, and they would be thinned out
+ * anyhow. Those that are named or labelled stay apart. */
+static bool is_stride_over(const replay_context *c, uint64_t time_ns)
+{
+    const uint64_t stride_ns = 20000000;
+    return c->edit != NULL && c->apply.has_root_hash &&
+           (!c->many || time_ns < c->begun_ns || time_ns - c->begun_ns >= stride_ns);
+}
+
 static engram_status replay_transaction(replay_context *c, const eg_record *record,
                                         eg_view operations, engram_error *error)
 {
     eg_engram *e = c->engram;
     engram_error inner = {0};
+    if (is_stride_over(c, record->time_ns))
+        EG_TRY(end_group(c, error));
+    if (c->edit == NULL)
+        c->begun_ns = record->time_ns;
     EG_TRY(begin_group(c, error));
     c->apply.version = ++c->version;
     c->apply.time_ns = c->time_ns = record->time_ns;
@@ -293,7 +311,8 @@ static engram_status replay_transaction(replay_context *c, const eg_record *reco
     if (status != ENGRAM_OK)
         return eg_fail(error, status, "%s", inner.message);
     e->recovery.transactions++;
-    return c->apply.has_root_hash ? end_group(c, error) : ENGRAM_OK;
+    bool wanted = c->apply.keep || is_named(c, c->version);
+    return c->apply.has_root_hash && wanted ? end_group(c, error) : ENGRAM_OK;
 }
 
 static engram_status replay_record(void *context, const eg_record *record, engram_error *error)
@@ -443,7 +462,10 @@ static void log_replay(const eg_engram *e)
 static engram_status replay(eg_engram *e, const char *journal_dir, const eg_checkpoint *checkpoint,
                             uint64_t durable, uint64_t end, eg_view named, engram_error *error)
 {
-    replay_context c = {.engram = e, .end = end, .named = named};
+    replay_context c = {.engram = e,
+                        .end = end,
+                        .named = named,
+                        .many = end - checkpoint->journal.sequence > MANY_RECORDS};
     eg_journal_end now;
     engram_status status = eg_journal_read(e->io, journal_dir, checkpoint->journal, durable,
                                            replay_record, &c, &now, error);

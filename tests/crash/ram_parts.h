@@ -13,7 +13,7 @@ struct eg_file {
     char name[];
 };
 
-enum { LOCK_BYTES = 4, SIZE_MAX_LOG2 = 36, LATE_MAX = 16 };
+enum { LOCK_BYTES = 4096, SIZE_MAX_LOG2 = 36, LATE_MAX = 16 };
 
 typedef struct slot {
     bool used;
