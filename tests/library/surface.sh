@@ -40,7 +40,11 @@ int main(void)
 }
 C
 cc -std=c17 -I"$source/include" "$work/example.c" -o "$work/example" "$library" -Wl,-rpath,"$(dirname "$library")"
+cc -std=c17 -Wall -Wextra -Werror -I"$source/include" "$source/docs/example.c" -o "$work/files" "$library" \
+    -Wl,-rpath,"$(dirname "$library")"
 if ! ldd "$library" | grep -qE 'libasan|libtsan'; then
     "$work/example"
+    "$work/files" "$work/files.engram" > "$work/out"
+    printf 'the counter was 0\nM counter\n' | diff - "$work/out"
 fi
 echo "library surface: $(printf '%s\n' "$symbols" | wc -l) symbols"
