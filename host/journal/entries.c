@@ -2,7 +2,7 @@
  * costs no system call. */
 #include "journal/entries.h"
 
-#include <errno.h>
+#include <limits.h>
 #include <linux/futex.h>
 #include <stdatomic.h>
 #include <sys/syscall.h>
@@ -99,12 +99,31 @@ void eg_entry_wake(_Atomic uint32_t *word)
         syscall(SYS_futex, word, FUTEX_WAKE_PRIVATE, 1, NULL, NULL, 0);
 }
 
-void eg_entries_finish(eg_entries *list)
+void eg_entry_sleep_in_cohort(eg_group_entry *entry, eg_cohorts *cohorts)
 {
+    _Atomic uint32_t *word = &cohorts->words[entry->cohort % EG_COHORTS];
+    for (;;) {
+        uint32_t value = atomic_load(word);
+        if (eg_entry_signals(entry) & EG_SIGNAL_DONE)
+            return;
+        wait_on(word, value, 0);
+    }
+}
+
+void eg_entries_finish(eg_entries *list, eg_cohorts *cohorts)
+{
+    uint32_t seen = 0; /* cohorts, a bit each */
     for (eg_group_entry *entry = list->head; entry != NULL;) {
         eg_group_entry *next = entry->next; /* the entry is gone once it is marked */
+        if (entry->cohort != 0)
+            seen |= 1u << entry->cohort % EG_COHORTS;
         eg_entry_wake(eg_entry_mark(entry, EG_SIGNAL_DONE));
         entry = next;
     }
+    for (uint32_t i = 0; i < EG_COHORTS; i++)
+        if (seen & 1u << i) {
+            atomic_fetch_add(&cohorts->words[i], 1);
+            syscall(SYS_futex, &cohorts->words[i], FUTEX_WAKE_PRIVATE, INT_MAX, NULL, NULL, 0);
+        }
     *list = (eg_entries){0};
 }

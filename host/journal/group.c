@@ -1,59 +1,20 @@
-/* Entries move through lists: queue -> open (taken into the group at hand) -> written -> durable
- * -> gone, and belong to the thread that does a step with them in between. A group is a run of
- * entries with one ticket. All lists and flags are under one lock, which is never held during a
- * step.
- *
- * What there is to do follows from lists and flags alone (choose). A thread inside does whatever
- * there is until its own entry is done or nothing is left for it; then it sleeps or returns.
- * Whoever lets go of the lock sees to it that what can be done is somebody's: of the entries that
- * it would move on, the first one's thread is called, unless one is on its way already. A thread
- * that has been called looks again at what there is, even if its own entry is done by then. So work
- * that can be done never waits for work that cannot, and no step needs a particular thread.
- *
- * `inside` is the right to take and write, held by a work at a boundary too; `streaming` the sync
- * stream; `publishing` the right to publish; `watching` says that a thread spends the short wait
- * before the next sync, and looks again at its end. Relaxed groups pass from written to durable as
- * soon as they come to the head and nothing is syncing.
+/* Who does what. A thread inside does whatever there is to do (duty.h) until its own entry is done
+ * or nothing is left for it; then it sleeps or returns. Whoever lets go of the lock sees to it that
+ * what can be done is somebody's: of the entries that it would move on, the first one's thread is
+ * called, unless one is on its way already. A thread that has been called looks again at what there
+ * is, even if its own entry is done by then. So work that can be done never waits for work that
+ * cannot, and no step needs a particular thread.
  *
  * The first failure is kept. It dooms what is in queue, open and written, and what the failing step
  * had in its hands; what was syncing meanwhile fares as its sync does. */
-#include "journal/group.h"
-
 #include <assert.h>
-#include <pthread.h>
-#include <sched.h>
 #include <stdatomic.h>
 
 #include "base/clock.h"
 #include "base/memory.h"
-#include "journal/entries.h"
-#include "journal/pace.h"
+#include "journal/duty.h"
 
-enum { OPS_MAX = 4096, DELAY_MAX_US = 5000, NS_PER_US = 1000, SPIN_MAX_NS = 200 * NS_PER_US };
-
-struct eg_group {
-    eg_group_steps steps;
-    uint32_t ops_max;
-    uint64_t delay_max_ns;
-
-    pthread_mutex_t lock;   /* guards everything below */
-    pthread_cond_t changed; /* for those without an entry: at_boundary and drain */
-    eg_entries queue, open, written, durable;
-    uint64_t opened_at;      /* when the group at hand got its first entry */
-    bool open_closes;        /* nothing may join it */
-    uint64_t written_urgent; /* entries in written whose group asked to be closed, or was full */
-    uint64_t need_sync;      /* entries in open and written that are not relaxed */
-    bool inside, streaming, publishing, watching, called;
-    uint32_t boundaries;      /* works waiting or running */
-    uint32_t drains;          /* waiting */
-    uint64_t put_in, put_out; /* entries that came to written, and that were published, ever */
-    eg_pace pace;
-    eg_group_metrics metrics;
-    engram_error failure;
-    atomic_uint_least32_t stirs; /* changes that end the short wait */
-};
-
-typedef enum duty { REST, TAKE, WRITE, SYNC, PUBLISH, WATCH } duty;
+enum { OPS_MAX = 4096, DELAY_MAX_US = 5000, NS_PER_US = 1000 };
 
 engram_status eg_group_create(const eg_group_steps *steps, const eg_group_options *options,
                               eg_group **group, engram_error *error)
@@ -81,101 +42,18 @@ void eg_group_free(eg_group *group)
     eg_free(group);
 }
 
-/* ---- what there is to do ---- */
-
-static bool has_failed(const eg_group *g)
-{
-    return g->failure.status != ENGRAM_OK;
-}
-
-static bool is_relaxed(const eg_group_entry *entry)
-{
-    return entry->durability == EG_DURABILITY_RELAXED;
-}
-
-static bool is_full(const eg_group *g)
-{
-    return g->open.count >= g->ops_max;
-}
-
-/* The head of the queue cannot join the group at hand. */
-static bool is_other_next(const eg_group *g)
-{
-    return g->queue.head != NULL && g->queue.head->durability != g->open.head->durability;
-}
-
-static bool is_overdue(const eg_group *g, uint64_t now)
-{
-    return now > g->opened_at && now - g->opened_at >= g->delay_max_ns;
-}
-
-static bool can_take(const eg_group *g)
-{
-    if (g->inside || g->boundaries > 0 || g->queue.head == NULL)
-        return false;
-    if (g->queue.head->durability == EG_DURABILITY_IMMEDIATE)
-        return g->open.count + g->written.count == 0 && !g->streaming;
-    return g->open.count == 0 || !(g->open_closes || is_full(g) || is_other_next(g));
-}
-
-/* The group at hand, not empty, shall be synced without the short wait. */
-static bool is_urgent(const eg_group *g, uint64_t now)
-{
-    return !is_relaxed(g->open.head) && (g->open_closes || is_full(g) || is_overdue(g, now) ||
-                                         g->open.head->durability == EG_DURABILITY_IMMEDIATE);
-}
-
-/* It is closed whether the stream is free or not. */
-static bool must_write(const eg_group *g, uint64_t now)
-{
-    return is_relaxed(g->open.head) || g->boundaries > 0 || is_other_next(g) || is_urgent(g, now);
-}
-
-static bool is_sync_due(const eg_group *g, uint64_t now)
-{
-    if (g->streaming || g->need_sync == 0)
-        return false;
-    bool is_awaited = g->queue.head != NULL && g->queue.head->durability == EG_DURABILITY_IMMEDIATE;
-    return is_awaited || g->boundaries > 0 || g->written_urgent > 0 ||
-           (g->open.count > 0 && is_urgent(g, now)) ||
-           eg_pace_is_due(&g->pace, g->queue.count, now);
-}
-
-static duty choose(const eg_group *g, uint64_t now)
-{
-    if (g->durable.count > 0 && !g->publishing)
-        return PUBLISH;
-    if (has_failed(g))
-        return REST;
-    bool due = is_sync_due(g, now), can_write = g->open.count > 0 && !g->inside;
-    if (can_take(g) && g->open.count > 0)
-        return TAKE; /* joins what is about to be written */
-    if (can_write && (due || must_write(g, now)))
-        return WRITE;
-    if (due && g->written.count > 0)
-        return SYNC;
-    if (can_take(g))
-        return TAKE;
-    return g->need_sync > 0 && !g->streaming && !g->inside && !g->watching ? WATCH : REST;
-}
-
-static eg_group_entry *first_concerned(const eg_group *g, duty what)
-{
-    if (what == TAKE)
-        return g->queue.head;
-    if (what == PUBLISH)
-        return g->durable.head;
-    return what == SYNC || g->open.head == NULL ? g->written.head : g->open.head;
-}
+/* ---- letting go ---- */
 
 /* See the top of this file; returns the word to wake. */
 static _Atomic uint32_t *call(eg_group *g)
 {
-    duty what = g->called ? REST : choose(g, eg_clock_monotonic_ns());
-    if (what == REST)
+    eg_duty what = g->called ? EG_DUTY_REST : eg_group_choose(g, eg_clock_monotonic_ns());
+    if (what == EG_DUTY_REST)
         return NULL;
+    eg_group_entry *entry = eg_group_first_concerned(g, what);
+    assert(entry->cohort == 0); /* the first of its group: it sleeps alone */
     g->called = true;
-    return eg_entry_mark(first_concerned(g, what), EG_SIGNAL_CALLED);
+    return eg_entry_mark(entry, EG_SIGNAL_CALLED);
 }
 
 static void let_go(eg_group *g)
@@ -183,11 +61,6 @@ static void let_go(eg_group *g)
     _Atomic uint32_t *word = call(g);
     pthread_mutex_unlock(&g->lock);
     eg_entry_wake(word);
-}
-
-static void stir(eg_group *g)
-{
-    atomic_fetch_add(&g->stirs, 1);
 }
 
 /* ---- failing ---- */
@@ -203,7 +76,7 @@ static void give_cause(const eg_group *g, eg_entries *list)
 /* Keeps the first failure; *doomed: whoever shares it, to be finished without the lock. */
 static void fail(eg_group *g, engram_status status, const engram_error *error, eg_entries *doomed)
 {
-    if (!has_failed(g)) {
+    if (!eg_group_has_failed(g)) {
         g->failure = *error;
         eg_fail(&g->failure, status, "group commit failed");
     }
@@ -213,7 +86,6 @@ static void fail(eg_group *g, engram_status status, const engram_error *error, e
     g->need_sync = g->written_urgent = 0;
     give_cause(g, doomed);
     pthread_cond_broadcast(&g->changed);
-    stir(g);
 }
 
 /* Wakes those entries in the middle of a thread's work. */
@@ -222,42 +94,28 @@ static void finish(eg_group *g, eg_entries *list)
     if (list->count == 0)
         return;
     let_go(g);
-    eg_entries_finish(list);
+    eg_entries_finish(list, &g->cohorts);
     pthread_mutex_lock(&g->lock);
 }
 
 /* ---- taking ---- */
 
-static bool fits(const eg_group_entry *before, const eg_group_entry *entry)
-{
-    return entry->durability == before->durability && !before->closes &&
-           before->durability != EG_DURABILITY_IMMEDIATE;
-}
-
-/* What of the queue goes into the group at hand. */
-static eg_entries detach_run(eg_group *g)
-{
-    uint64_t count = 1;
-    eg_group_entry *last = g->queue.head;
-    for (; last->next != NULL && g->open.count + count < g->ops_max && fits(last, last->next);
-         last = last->next)
-        count++;
-    return eg_entries_split(&g->queue, count);
-}
-
 /* Sorts a run that was taken: accepted ones go to open, what lies behind one that closes goes back.
  */
 static void sort_run(eg_group *g, eg_entries *run, eg_entries *refused, uint64_t now)
 {
-    if (g->open.count == 0)
+    if (g->open.count == 0) {
         g->opened_at = now;
+        g->open_cohort += 1 + (g->open_cohort == UINT32_MAX);
+    }
     while (run->count > 0 && !g->open_closes) {
         eg_entries one = eg_entries_split(run, 1);
         eg_group_entry *entry = one.head;
         bool accepted = entry->status == ENGRAM_OK;
         g->metrics.refused += !accepted;
+        entry->cohort = accepted && g->open.count > 0 ? g->open_cohort : 0;
         eg_entries_append(accepted ? &g->open : refused, &one);
-        if (accepted && !is_relaxed(entry)) {
+        if (accepted && !eg_group_is_relaxed(entry)) {
             g->need_sync++;
             eg_pace_join(&g->pace, now);
         }
@@ -276,13 +134,13 @@ static void leave_inside(eg_group *g)
 static void do_take(eg_group *g)
 {
     engram_error error = {0};
-    eg_entries run = detach_run(g), gone = {0};
+    eg_entries run = eg_entries_split(&g->queue, eg_group_run_length(g)), gone = {0};
     g->inside = true;
     let_go(g);
     engram_status status = g->steps.take(g->steps.context, run.head, &error);
     pthread_mutex_lock(&g->lock);
     leave_inside(g);
-    if (status == ENGRAM_OK && !has_failed(g)) {
+    if (status == ENGRAM_OK && !eg_group_has_failed(g)) {
         sort_run(g, &run, &gone, eg_clock_monotonic_ns());
     } else {
         eg_entries_append(&gone, &run);
@@ -293,27 +151,10 @@ static void do_take(eg_group *g)
 
 /* ---- writing ---- */
 
-static void count_closed(eg_group *g, uint64_t now)
-{
-    eg_group_metrics *m = &g->metrics;
-    m->groups++;
-    m->entries += g->open.count;
-    if (g->open_closes || g->open.head->durability == EG_DURABILITY_IMMEDIATE || is_other_next(g))
-        m->closed_asked++;
-    else if (g->boundaries > 0)
-        m->closed_boundary++;
-    else if (is_full(g))
-        m->closed_full++;
-    else if (!is_relaxed(g->open.head) && is_overdue(g, now))
-        m->closed_delay++;
-    else
-        m->closed_sync_free++;
-}
-
 /* Relaxed groups that wait for nothing are as good as durable. */
 static void pass_relaxed(eg_group *g)
 {
-    while (!g->streaming && g->written.head != NULL && is_relaxed(g->written.head)) {
+    while (!g->streaming && g->written.head != NULL && eg_group_is_relaxed(g->written.head)) {
         eg_entries one = eg_entries_split(&g->written, 1);
         eg_entries_append(&g->durable, &one);
     }
@@ -335,15 +176,15 @@ static void write_open(eg_group *g)
 {
     engram_error error = {0};
     uint64_t ticket = 0, now = eg_clock_monotonic_ns();
-    bool urgent = is_urgent(g, now);
-    count_closed(g, now);
+    bool urgent = eg_group_is_urgent(g, now);
+    eg_group_count_closed(g, now);
     eg_entries group = g->open, gone = {0};
     g->open = (eg_entries){0};
     g->open_closes = false;
     let_go(g);
     engram_status status = g->steps.write(g->steps.context, &ticket, &error);
     pthread_mutex_lock(&g->lock);
-    if (status == ENGRAM_OK && !has_failed(g)) {
+    if (status == ENGRAM_OK && !eg_group_has_failed(g)) {
         note_written(g, &group, ticket, urgent);
     } else {
         eg_entries_append(&gone, &group);
@@ -365,7 +206,7 @@ static uint64_t count_unrelaxed(const eg_entries *list)
 {
     uint64_t count = 0;
     for (const eg_group_entry *entry = list->head; entry != NULL; entry = entry->next)
-        count += !is_relaxed(entry);
+        count += !eg_group_is_relaxed(entry);
     return count;
 }
 
@@ -389,7 +230,6 @@ static void do_sync(eg_group *g)
     g->need_sync -= released;
     g->written_urgent = 0;
     g->streaming = true;
-    stir(g);
     let_go(g);
     uint64_t start = eg_clock_monotonic_ns();
     engram_status status = g->steps.sync(g->steps.context, &error);
@@ -429,31 +269,16 @@ static void do_publish(eg_group *g)
 
 /* ---- the short wait ---- */
 
-static bool must_look(const eg_group *g, const eg_group_entry *entry, uint32_t stirs)
-{
-    return atomic_load(&g->stirs) != stirs || eg_entry_signals(entry) != 0;
-}
-
-/* Gives way rather than sleeps: to be woken takes longer than most of these waits. */
-static void give_way(const eg_group *g, const eg_group_entry *entry, uint32_t stirs,
-                     uint64_t deadline)
-{
-    while (!must_look(g, entry, stirs) && eg_clock_monotonic_ns() < deadline)
-        sched_yield();
-}
-
+/* Sleeps: whoever makes up the number starts the sync, and this thread then waits like the others.
+ */
 static void do_watch(eg_group *g, eg_group_entry *entry)
 {
     uint64_t deadline = g->pace.deadline, start = eg_clock_monotonic_ns();
-    uint32_t stirs = atomic_load(&g->stirs), signals = 0;
     if (g->open.count > 0 && g->opened_at + g->delay_max_ns < deadline)
         deadline = g->opened_at + g->delay_max_ns;
     g->watching = true;
     let_go(g);
-    if (start + SPIN_MAX_NS < deadline)
-        signals = eg_entry_sleep(entry, deadline - SPIN_MAX_NS);
-    if (signals == 0)
-        give_way(g, entry, stirs, deadline);
+    uint32_t signals = eg_entry_sleep(entry, deadline);
     pthread_mutex_lock(&g->lock);
     g->watching = false;
     if (signals & EG_SIGNAL_CALLED)
@@ -464,15 +289,15 @@ static void do_watch(eg_group *g, eg_group_entry *entry)
 
 /* ---- the callers ---- */
 
-static void perform(eg_group *g, eg_group_entry *entry, duty what)
+static void perform(eg_group *g, eg_group_entry *entry, eg_duty what)
 {
-    if (what == TAKE)
+    if (what == EG_DUTY_TAKE)
         do_take(g);
-    else if (what == WRITE)
+    else if (what == EG_DUTY_WRITE)
         do_write(g);
-    else if (what == SYNC)
+    else if (what == EG_DUTY_SYNC)
         do_sync(g);
-    else if (what == PUBLISH)
+    else if (what == EG_DUTY_PUBLISH)
         do_publish(g);
     else
         do_watch(g, entry);
@@ -481,7 +306,12 @@ static void perform(eg_group *g, eg_group_entry *entry, duty what)
 /* Locked before and after. True when the entry is done and nobody called. */
 static bool rest(eg_group *g, eg_group_entry *entry)
 {
+    bool has_cohort = entry->cohort != 0;
     pthread_mutex_unlock(&g->lock);
+    if (has_cohort) {
+        eg_entry_sleep_in_cohort(entry, &g->cohorts);
+        return true;
+    }
     if (!(eg_entry_sleep(entry, 0) & EG_SIGNAL_CALLED))
         return true;
     pthread_mutex_lock(&g->lock);
@@ -492,17 +322,18 @@ static bool rest(eg_group *g, eg_group_entry *entry)
 engram_status eg_group_commit(eg_group *group, eg_group_entry *entry)
 {
     entry->status = ENGRAM_OK;
+    entry->cohort = 0;
     atomic_store(&entry->signals, 0);
     pthread_mutex_lock(&group->lock);
     eg_entries alone = {0};
-    eg_entries_add(has_failed(group) ? &alone : &group->queue, entry);
+    eg_entries_add(eg_group_has_failed(group) ? &alone : &group->queue, entry);
     if (alone.count > 0) {
         give_cause(group, &alone);
         atomic_store(&entry->signals, EG_SIGNAL_DONE);
     }
     while (!(eg_entry_signals(entry) & EG_SIGNAL_DONE)) {
-        duty what = choose(group, eg_clock_monotonic_ns());
-        if (what != REST)
+        eg_duty what = eg_group_choose(group, eg_clock_monotonic_ns());
+        if (what != EG_DUTY_REST)
             perform(group, entry, what);
         else if (rest(group, entry))
             return entry->status;
@@ -523,7 +354,7 @@ static void wait_for_change(eg_group *g)
 
 static engram_status return_failure(const eg_group *g, engram_error *error)
 {
-    if (has_failed(g) && error != NULL && error->status == ENGRAM_OK)
+    if (eg_group_has_failed(g) && error != NULL && error->status == ENGRAM_OK)
         *error = g->failure;
     return g->failure.status;
 }
@@ -534,10 +365,9 @@ engram_status eg_group_at_boundary(eg_group *group,
 {
     pthread_mutex_lock(&group->lock);
     group->boundaries++;
-    stir(group);
-    while (group->inside && !has_failed(group))
+    while (group->inside && !eg_group_has_failed(group))
         wait_for_change(group);
-    bool has_turn = !has_failed(group);
+    bool has_turn = !eg_group_has_failed(group);
     if (has_turn) {
         group->inside = true;
         if (group->open.count > 0)
@@ -561,7 +391,7 @@ engram_status eg_group_drain(eg_group *group, engram_error *error)
     pthread_mutex_lock(&group->lock);
     uint64_t target = group->put_in;
     group->drains++;
-    while (group->put_out < target && !has_failed(group))
+    while (group->put_out < target && !eg_group_has_failed(group))
         wait_for_change(group);
     group->drains--;
     engram_status status = return_failure(group, error);

@@ -37,6 +37,7 @@ typedef struct eg_group_entry {
     engram_error error;   /* the sentence that goes with a refusal */
     /* The engine's. */
     uint64_t ticket;
+    uint32_t cohort;
     _Atomic uint32_t signals;
 } eg_group_entry;
 

@@ -3,7 +3,7 @@
  * cost little, and is cut short when the load changes. */
 #include "journal/pace.h"
 
-enum { SYNCS = 32, SETTLE = 4, INTERVAL_MIN = 4, INTERVAL_MAX = 256, WAIT_SHARE = 10 };
+enum { SYNCS = 16, SETTLE = 2, INTERVAL_MIN = 8, INTERVAL_MAX = 128, WAIT_SHARE = 2 };
 
 /* What a wait must gain to be worth its delay. */
 static const double gain_min = 1.03;
