@@ -443,8 +443,11 @@ engram_status engram_tx_list(engram_transaction *tx, const char *prefix,
     EG_TRY(eg_tx_enter(tx, &mark, error));
     engram_status status = eg_tx_find_there(tx, prefix, false, &place, error);
     eg_look look = eg_tx_look(tx);
+    eg_root_retain(look.root); /* visits may change the transaction, and so its view */
     if (status == ENGRAM_OK)
         status = eg_look_list(&look, prefix, place.number, &walk, error);
+    eg_root_release(look.root);
+    mark.ops = tx->ops.size; /* what visits changed is theirs, and stays */
     return eg_tx_leave(tx, &mark, status, error);
 }
 
