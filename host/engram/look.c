@@ -120,6 +120,8 @@ static engram_status check_file(const eg_look *look, uint64_t number, engram_err
     eg_buffer scratch = {0};
     engram_status status = eg_fs_get(look->root, number, &inode, &scratch, error);
     eg_buffer_fini(&scratch);
+    if (status == ENGRAM_NOT_FOUND)
+        return eg_fail(error, status, "this version has no inode %" PRIu64, number);
     if (status == ENGRAM_OK && inode.kind != EG_KIND_FILE)
         status = eg_fail(error, ENGRAM_INVALID, "inode %" PRIu64 " is a %s: only files have content",
                          number, engram_kind_name((engram_kind)inode.kind));
@@ -318,11 +320,12 @@ engram_status eg_look_list(const eg_look *look, const char *path, uint64_t numbe
     engram_status status = eg_fs_get(look->root, number, &inode, &scratch, error);
     eg_buffer_fini(&scratch);
     EG_TRY(status);
-    for (const char *c = path; *c != 0;) { /* without doubled and closing slashes */
+    for (const char *c = path; *c != 0;) { /* without doubled and closing slashes and "." */
         size_t size = strcspn(c, "/");
-        if (size != 0 && w.path.size != 0)
+        bool is_name = size > 1 || (size == 1 && *c != '.');
+        if (is_name && w.path.size != 0)
             eg_write_u8(&w.path, '/');
-        if (size != 0)
+        if (is_name)
             eg_write_bytes(&w.path, c, size);
         c += size + (c[size] == '/');
     }

@@ -54,27 +54,41 @@ void engram_abort(engram_transaction **transaction)
     *transaction = NULL;
 }
 
-/* A key that another commit changed, in words. */
+/* What the keys of checks stand for. */
+static const char *key_kind(eg_view key)
+{
+    switch (key.size != 0 ? key.data[0] : 0) {
+    case 'N':
+        return "the snapshot";
+    case 'I':
+        return "the file";
+    case 'P':
+        return "the place of directory";
+    case 'D':
+        return key.size == 9 ? "the listing of directory" : "the name";
+    default:
+        return "what it uses:";
+    }
+}
+
+/* A key that another commit changed, in words; paths are those of the version it started from. */
 static engram_status name_conflict(engram_transaction *tx, eg_view key, engram_error *error)
 {
     eg_buffer path = {0};
-    uint64_t number = key.size >= 9 ? eg_get_be64(key.data + 1) : 0;
-    if (key.size >= 9 && (key.data[0] == 'D' || key.data[0] == 'I') &&
-        eg_fs_path(tx->root, number, &path, NULL) == ENGRAM_OK && key.size > 9) {
+    if (key.size > 1 && key.data[0] == 'N')
+        eg_write_bytes(&path, key.data + 1, key.size - 1);
+    else if (key.size >= 9)
+        eg_fs_path(tx->base.root, eg_get_be64(key.data + 1), &path, NULL);
+    if (key.size > 9 && key.data[0] == 'D') {
         if (path.size != 0)
             eg_write_u8(&path, '/');
         eg_write_bytes(&path, key.data + 9, key.size - 9);
     }
-    const char *kind = key.size == 0          ? "what it uses"
-                       : key.data[0] == 'N'   ? "the snapshots"
-                       : key.data[0] == 'I'   ? "the file"
-                       : key.size == 9        ? "the listing of directory"
-                                              : "the name";
     engram_status status =
         eg_fail(error, ENGRAM_CONFLICT,
                 "another commit changed %s '%.*s' after version %" PRIu64
                 ", from which this transaction started: begin again from the newest version",
-                kind, path.failed ? 0 : (int)path.size, (const char *)path.data, tx->base.number);
+                key_kind(key), path.failed ? 0 : (int)path.size, (const char *)path.data, tx->base.number);
     eg_buffer_fini(&path);
     return status;
 }
@@ -457,8 +471,11 @@ engram_status engram_tx_list(engram_transaction *tx, const char *prefix,
     EG_TRY(eg_tx_enter(tx, &mark, error));
     engram_status status = eg_tx_find_there(tx, prefix, false, &place, error);
     eg_look look = eg_tx_look(tx);
+    eg_root_retain(look.root); /* visits may change the transaction, and so its view */
     if (status == ENGRAM_OK)
         status = eg_look_list(&look, prefix, place.number, &walk, error);
+    eg_root_release(look.root);
+    mark.ops = tx->ops.size; /* what visits changed is theirs, and stays */
     return eg_tx_leave(tx, &mark, status, error);
 }
 

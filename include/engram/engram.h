@@ -14,7 +14,8 @@
  *
  * Functions return an engram_status (engram/status.h); the last parameter, which may be NULL, receives the sentence.
  * Strings and buffers that are passed in are lent for the call; those that are handed to callbacks are lent for the
- * callback. Unless said otherwise every function may be called by any thread, a transaction and a view's
+ * callback. A visit may use the transaction that it walks, and sees the view from before; a source may not use the one
+ * it fills. Unless said otherwise every function may be called by any thread, a transaction and a view's
  * release by one at a time. */
 #ifndef ENGRAM_ENGRAM_H
 #define ENGRAM_ENGRAM_H

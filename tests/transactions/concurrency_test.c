@@ -93,6 +93,38 @@ CALL(mkdir_same, engram_mkdir_all(tx, "d/new/er", 0755, E))
 CALL(link_f, engram_link(tx, "d/f", "d/new", E))
 CALL(symlink_new, engram_symlink(tx, "x", "d/new", E))
 
+static engram_status write_and_remove_d(engram_transaction *tx, engram_error *E)
+{
+    EG_TRY(engram_write(tx, "d/f", "new", 3, NULL, E));
+    return engram_remove_all(tx, "d", NULL, E);
+}
+
+/* Deep places move too. */
+static void circles(void **state)
+{
+    (void)state;
+    rig r;
+    rig_init(&r, NULL);
+    for (int serializable = 0; serializable < 2; serializable++) {
+        engram_transaction *tx = rig_begin(&r);
+        assert_ok(engram_mkdir_all(tx, "a/b/c", 0755, E));
+        assert_ok(engram_mkdir_all(tx, "x/y/z", 0755, E));
+        rig_commit(tx);
+        const engram_transaction_options *o = serializable ? NULL : &snapshot_isolation;
+        engram_transaction *one = begin_with(&r, o), *two = begin_with(&r, o), *three = begin_with(&r, o);
+        assert_ok(engram_rename(one, "a", "x/y/z/a", NULL, E));
+        assert_ok(engram_rename(two, "x/y", "a/b/c/y", NULL, E));
+        assert_ok(engram_rename(three, "x/y/z", "z", NULL, E)); /* into no circle, but of the way */
+        rig_commit(one);
+        must_conflict(two, serializable ? "'a'" : "the place of directory 'a'");
+        rig_commit(three);
+        rig_expect_names(&r, "", "x x/y z z/a z/a/b z/a/b/c");
+        rig_remove(&r, "");
+    }
+    rig_verify(&r);
+    rig_fini(&r);
+}
+
 static const couple couples[] = {
     {write_f, write_g, false, ""},
     {write_f, write_f, true, "link"},
@@ -136,8 +168,9 @@ static const couple couples[] = {
     {write_deep, rmdir_sub, true, "d/sub"},
     {rename_over_sub, write_deep, true, "d/sub"},
     {write_deep, rename_over_sub, true, "d/sub"},
-    {rename_d_below, rename_other_below, true, "other"}, /* a circle */
-    {rename_other_below, rename_d_below, true, "d"},
+    {rename_d_below, rename_other_below, true, "'d'"}, /* a circle */
+    {rename_other_below, rename_d_below, true, "'other'"},
+    {rename_d, write_and_remove_d, true, "'d'"},
 };
 
 static void fill_couple(rig *r)
@@ -634,6 +667,7 @@ int main(void)
         cmocka_unit_test(first_committer_wins),
         cmocka_unit_test(couples_serializable),
         cmocka_unit_test(couples_snapshot),
+        cmocka_unit_test(circles),
         cmocka_unit_test(write_skew),
         cmocka_unit_test(phantoms),
         cmocka_unit_test(readers_never_conflict),

@@ -185,6 +185,15 @@ static engram_status remove_what_is_listed(void *context, const char *path,
     return stat->kind == ENGRAM_KIND_FILE ? engram_remove(m->tx, path, NULL, error) : ENGRAM_OK;
 }
 
+static engram_status remove_and_stop(void *context, const char *path,
+                                     const struct engram_stat *stat, engram_error *error)
+{
+    (void)stat;
+    assert_ok(engram_remove(context, path, NULL, E));
+    assert_ok(engram_tx_stat(context, "b", &(struct engram_stat){0}, error));
+    return ENGRAM_CANCELLED;
+}
+
 /* A walk shows the view as it was when the walk began, whatever the visits change. */
 static void changes_during_a_walk(void **state)
 {
@@ -210,7 +219,16 @@ static void changes_during_a_walk(void **state)
     rig_names names = {{0}};
     assert_ok(engram_tx_list(tx, "", &files, rig_names_visit, &names, E));
     assert_string_equal(names.text, "");
+    /* One that ends the walk keeps what it did before. */
+    assert_ok(engram_write(tx, "a", "x", 1, NULL, E));
+    assert_ok(engram_write(tx, "b", "x", 1, NULL, E));
+    assert_fails(engram_tx_list(tx, "", &files, remove_and_stop, tx, E), ENGRAM_CANCELLED, "");
+    tx_expect_absent(tx, "a");
+    tx_expect_text(tx, "b", "x");
+    assert_ok(engram_append(tx, "b", "y", 1, NULL, E));
     rig_commit(tx);
+    rig_expect_absent(&r, "a");
+    rig_expect_text(&r, "b", "xy");
     rig_verify(&r);
     rig_fini(&r);
 }
