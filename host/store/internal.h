@@ -160,6 +160,12 @@ uint64_t eg_store_lost_behind(const eg_store *store, uint64_t segment_id);
 /* ENGRAM_DAMAGED for an id that a lost segment may have held. */
 engram_status eg_store_check_lost(eg_store *store, uint64_t id, engram_error *error);
 
+/* ---- verify.c ---- */
+
+/* One segment, as eg_store_verify does it. */
+engram_status eg_store_verify_segment(eg_store *store, eg_segment *segment,
+                                      const eg_store_verifier *verifier, engram_error *error);
+
 /* ---- read.c ---- */
 
 void eg_store_free_scratch(eg_store *store);

@@ -249,18 +249,30 @@ static void check_segment(verification *v, eg_segment *segment)
     eg_pool_run(v->verifier->pool, (v->count + CHUNKS_A_TASK - 1) / CHUNKS_A_TASK, check_some, v);
 }
 
-engram_status eg_store_verify(eg_store *store, const eg_store_verifier *verifier,
-                              engram_error *error)
+static engram_status verify_segments(eg_store *store, eg_segment *const *segments, size_t count,
+                                     const eg_store_verifier *verifier, engram_error *error)
 {
     verification v = {.store = store, .verifier = verifier};
-    eg_segments segments = eg_store_segments(store);
     pthread_mutex_init(&v.lock, NULL);
-    for (size_t i = 0; i < store->damage_count; i++)
-        report(&v, 0, "%s", store->damages[i].reason);
-    for (size_t i = 0; i < segments.count && v.status == ENGRAM_OK; i++)
-        check_segment(&v, segments.at[i]);
+    for (size_t i = 0; i < count && v.status == ENGRAM_OK; i++)
+        check_segment(&v, segments[i]);
     pthread_mutex_destroy(&v.lock);
     if (v.status != ENGRAM_OK)
         return eg_fail(error, v.status, "no memory to verify %s", store->dir);
     return ENGRAM_OK;
+}
+
+engram_status eg_store_verify_segment(eg_store *store, eg_segment *segment,
+                                      const eg_store_verifier *verifier, engram_error *error)
+{
+    return verify_segments(store, &segment, 1, verifier, error);
+}
+
+engram_status eg_store_verify(eg_store *store, const eg_store_verifier *verifier,
+                              engram_error *error)
+{
+    eg_segments segments = eg_store_segments(store);
+    for (size_t i = 0; i < store->damage_count; i++)
+        verifier->problem(verifier->context, 0, store->damages[i].reason);
+    return verify_segments(store, segments.at, segments.count, verifier, error);
 }

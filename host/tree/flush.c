@@ -218,6 +218,21 @@ engram_status eg_root_flush(eg_root *root, eg_node_ref *ref, engram_error *error
     return status;
 }
 
+engram_status eg_nodes_write_header(eg_nodes *nodes, engram_error *error)
+{
+    uint8_t header[EG_NODES_HEADER_SIZE];
+    engram_status status = ENGRAM_OK;
+    eg_nodes_header_pack(header);
+    pthread_mutex_lock(&nodes->write_lock);
+    EG_TRY_DONE(check_writable(nodes, error));
+    status = nodes->io->write(nodes->io, atomic_load(&nodes->file), 0, header, sizeof header, error);
+    nodes->failed = status;
+    nodes->lacks_header = status != ENGRAM_OK;
+done:
+    pthread_mutex_unlock(&nodes->write_lock);
+    return status;
+}
+
 engram_status eg_nodes_sync(eg_nodes *nodes, engram_error *error)
 {
     engram_status status = ENGRAM_OK;

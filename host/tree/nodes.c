@@ -52,6 +52,35 @@ static engram_status open_file(eg_nodes *nodes, uint64_t end, engram_error *erro
     return check_file(nodes, end, error);
 }
 
+/* What is there, header or not. */
+static engram_status salvage_file(eg_nodes *nodes, engram_error *error)
+{
+    eg_file *file = NULL;
+    engram_error problem = {0};
+    uint8_t header[EG_NODES_HEADER_SIZE] = {0};
+    uint64_t size = 0;
+    size_t got = 0;
+    engram_status status =
+        nodes->io->open(nodes->io, nodes->path, nodes->read_only ? EG_OPEN_READ : EG_OPEN_WRITE,
+                        &file, &problem);
+    if (status == ENGRAM_NOT_FOUND)
+        return ENGRAM_OK;
+    if (status != ENGRAM_OK)
+        return eg_fail(error, status, "%s", problem.message);
+    atomic_store(&nodes->file, file);
+    EG_TRY(nodes->io->size(nodes->io, file, &size, error));
+    EG_TRY(nodes->io->read_some(nodes->io, file, 0, header, sizeof header, &got, error));
+    status = eg_nodes_header_check(header, nodes->path, &problem);
+    if (status == ENGRAM_NEWER)
+        return eg_fail(error, status, "%s", problem.message);
+    nodes->lacks_header = status != ENGRAM_OK && size > 0;
+    if (size > 0 && size < EG_NODES_HEADER_SIZE)
+        size = EG_NODES_HEADER_SIZE;
+    atomic_store(&nodes->ledger.end, size);
+    atomic_store(&nodes->ledger.durable, size);
+    return ENGRAM_OK;
+}
+
 static engram_status fill(eg_nodes *nodes, const char *dir, const eg_nodes_options *options,
                           engram_error *error)
 {
@@ -60,6 +89,8 @@ static engram_status fill(eg_nodes *nodes, const char *dir, const eg_nodes_optio
     nodes->cache = eg_cache_create(options->cache_size ? options->cache_size : cache_size_usual);
     if (!nodes->dir || !nodes->path || !nodes->cache)
         return no_memory(error);
+    if (options->salvage)
+        return salvage_file(nodes, error);
     if (options->end > 0 && options->end < EG_NODES_HEADER_SIZE)
         return eg_fail(error, ENGRAM_DAMAGED, "%s: cannot end at %" PRIu64, nodes->path,
                        options->end);
@@ -110,6 +141,11 @@ void eg_nodes_close(eg_nodes **nodes)
 uint64_t eg_nodes_end(const eg_nodes *nodes)
 {
     return atomic_load(&nodes->ledger.end);
+}
+
+bool eg_nodes_lacks_header(const eg_nodes *nodes)
+{
+    return nodes->lacks_header;
 }
 
 uint64_t eg_nodes_made_size(const eg_nodes *nodes)

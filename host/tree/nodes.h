@@ -29,6 +29,7 @@ struct eg_nodes {
 
     pthread_mutex_t write_lock;
     struct eg_flusher *flusher; /* made by the first flush */
+    bool lacks_header;          /* of salvage */
     bool dir_unsynced;          /* the file's name is not durable yet */
     engram_status failed;       /* of a write or sync: final */
 };

@@ -33,12 +33,17 @@ typedef struct eg_nodes_options {
     bool read_only;
     uint64_t end;        /* bytes of node file that a checkpoint vouches for; a writer appends there */
     uint64_t cache_size; /* bytes of clean nodes kept in memory; 0: 16 MiB */
+    bool salvage;        /* for repair: the file is taken as long as it is, if it is there, whatever its header says;
+                          * end does not count, and a writer cuts nothing */
 } eg_nodes_options;
 
 /* dir holds the node files (00000001.nodes ...); it must exist. All roots must be released before close. */
 engram_status eg_nodes_open(eg_io *io, const char *dir, const eg_nodes_options *options, eg_nodes **nodes, engram_error *error);
 void eg_nodes_close(eg_nodes **nodes);
 uint64_t eg_nodes_end(const eg_nodes *nodes); /* grows by flushing */
+/* Of one that was opened with salvage: whether the file's header is not one; writing it anew, before a flush. */
+bool eg_nodes_lacks_header(const eg_nodes *nodes);
+engram_status eg_nodes_write_header(eg_nodes *nodes, engram_error *error);
 /* Makes flushed nodes durable: from then on edits let go of their memory (see eg_root_flush). */
 engram_status eg_nodes_sync(eg_nodes *nodes, engram_error *error);
 /* Bytes of memory of the nodes that edits made and that any root or edit still holds, and of those of them that
