@@ -137,14 +137,15 @@ test_get_output() {
   [ -z "$(find . -name '.engram-*')" ] || die "a temporary file was left behind"
 }
 
+# The damage lies behind the first piece that is written.
 test_get_damaged() {
   expect 0 init -e e
-  random_bytes 300000 >r
+  random_bytes 4000000 >r
   expect 0 put -e e r r
   printf good >out
   local segment
   segment=(e/segments/*)
-  damage "${segment[0]}" 10000
+  damage "${segment[0]}" 3500000
   expect 13 get -e e -o out r
   [ "$(<out)" = good ] || die "a good file was replaced by a damaged one"
   [ -z "$(find . -name '.engram-*')" ] || die "a temporary file was left behind"
