@@ -175,7 +175,7 @@ static void fill_tagged(uint64_t tag, uint8_t bytes[TAGGED_SIZE], uint8_t vector
 static void append_tagged(uint64_t tag, size_t count)
 {
     static _Thread_local uint8_t bytes[16][TAGGED_SIZE], vectors[16][256];
-    eg_new_chunk chunks[16];
+    eg_new_chunk chunks[16] = {0};
     uint64_t ids[16];
     for (size_t i = 0; i < count; i++) {
         fill_tagged(tag + i, bytes[i], vectors[i]);
