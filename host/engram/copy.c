@@ -151,13 +151,11 @@ static engram_status adopt(copying *c, const engram_view *view, engram_error *er
     atomic_store(&to->bundle_version, view->number);
     atomic_store(&to->inode_next, atomic_load(&c->from->inode_next));
     eg_store_raise_next_id(to->store, eg_store_next_id(c->from->store));
-    eg_published *published =
-        eg_published_create(view->number, view->time_ns, eg_root_retain(to->assigned));
-    if (published == NULL) {
-        eg_root_release(to->assigned);
-        return no_memory(error);
-    }
-    eg_publication_set(&to->newest, published);
+    eg_apply nothing = {0};
+    eg_pending *pending = NULL;
+    EG_TRY(eg_pending_create(to, eg_root_retain(to->assigned), view->number, view->time_ns, &nothing,
+                             &pending, error));
+    eg_engram_publish(to, pending);
     return eg_engram_checkpoint(to, error);
 }
 

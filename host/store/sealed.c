@@ -385,7 +385,11 @@ static engram_status take_sealed(eg_segment *segment, const eg_segment_state *st
                        eg_segment_name(segment), header->chunk_count, payload_size,
                        state->chunk_count, state->payload_size);
     segment->ids_contiguous = header->last_id - header->first_id == header->chunk_count - 1;
-    return need_blocks(segment, error);
+    EG_TRY(need_blocks(segment, error));
+    /* The header tells the last id of all its chunks, of which not all may be committed. */
+    return state->chunk_count < header->chunk_count && !segment->ids_contiguous
+               ? load(segment, error)
+               : ENGRAM_OK;
 }
 
 /* The committed vectors of an active file, each checked by its record. */

@@ -125,3 +125,21 @@ void workload_immediate(world *w)
     put_as(w, "c", 1, ENGRAM_DURABILITY_IMMEDIATE);
     put_as(w, "a", 3, ENGRAM_DURABILITY_IMMEDIATE);
 }
+
+/* Ids that are missing, in a segment that is sealed with more than was told of it. */
+void workload_gaps(world *w)
+{
+    writer lost;
+    world_create(w);
+    world_put(w, "a", 1, 300);
+    world_begin(w, &lost);
+    writer_put(&lost, "lost", 2, 20000);
+    world_put(w, "b", 3, 300);
+    world_abort(w, &lost);
+    world_crash(w, 0);
+    world_explore(w);
+    world_put(w, "c", 4, 300);
+    world_close(w);
+    world_open(w);
+    world_put(w, "d", 5, 300);
+}

@@ -13,7 +13,8 @@
 static const char usage[] =
     "usage: explore [--states N] [--seed S] [--workload NAME] [--jobs N] [--thin N]\n"
     "               [--keep DIR] [--lie NAME [--lie-at N]]\n"
-    "       explore --workload NAME --step S --variant V [--recovery-step S --recovery-variant V]\n"
+    "       explore --workload NAME --step S --variant V [--killed] [--recovery-step S "
+    "--recovery-variant V]\n"
     "       explore --mutants [--states N]\n"
     "       explore --list [--workload NAME]\n"
     "\n"
@@ -98,6 +99,8 @@ static void read_arguments(arguments *a, int argc, char **argv)
             a->mutants = true;
         else if (strcmp(argv[i], "--list") == 0)
             a->list = true;
+        else if (strcmp(argv[i], "--killed") == 0)
+            a->where.is_killed = true;
         else if (i + 1 < argc && read_option(a, argv[i], argv[i + 1]))
             i++;
         else {

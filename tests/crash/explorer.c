@@ -4,7 +4,9 @@
  * when it comes again at another step, only whether what was found in it may be found there too.
  *
  * Of some states the recovery itself is recorded, and its steps are explored in the same way, once
- * more and no deeper. A process that dies is a violation at the place where it was. */
+ * more and no deeper. The same is done at some steps as if the process had died there and not the
+ * power: what was pending then is so for the recovery too. A process that dies is a violation at
+ * the place where it was. */
 #include "crash/explorer.h"
 
 #include <inttypes.h>
@@ -30,7 +32,9 @@ enum {
     SAMPLES_MAX = 1000,  /* states by chance, a step and round */
     RECOVERY_EVERY = 60, /* of so many states one's recovery is explored, */
     RECOVERY_THIN = 12,  /* of whose states one in so many is checked */
-    READER_EVERY = 8,    /* of so many states one is opened to read first */
+    KILL_EVERY = 7,    /* at one step in so many also the process dies: what is pending still is */
+    PENDING_MUCH = 16, /* where more is pending, the states of a step are thinned */
+    READER_EVERY = 8,  /* of so many states one is opened to read first */
     DEATHS_MAX = 20
 };
 
@@ -61,6 +65,7 @@ typedef struct visit { /* a trace being explored by one process */
     unsigned round;
     bool in_recovery;
     uint64_t tried, new; /* states of this round */
+    uint64_t number;     /* of states offered at this step */
 } visit;
 
 static bool has_stopped(const explorer *x)
@@ -100,6 +105,10 @@ static void report(visit *v, const platter *p, const choice *choices, const imag
     place_print(v->x->options, v->at);
     replay_print_pending(p, choices);
     replay_save(v->x->options, state, count + 1);
+    replay_save_trace(v->x->options, &v->x->worlds[v->at->workload].trace, (size_t)v->at->step,
+                      "trace", count + 1);
+    if (v->in_recovery)
+        replay_save_trace(v->x->options, p->trace, p->step, "recovery", count + 1);
     fflush(stdout);
 }
 
@@ -163,9 +172,18 @@ static bool is_wanted(const visit *v, uint64_t hash)
     return (hash ^ v->x->options->seed) % thin == 0;
 }
 
+/* Of steps where much is pending there are many states, each costly to make. */
+static bool is_left_out(visit *v, const platter *p)
+{
+    uint64_t share = p->pending_count / PENDING_MUCH;
+    return share > 1 && (v->number++ + v->x->options->seed + p->step) % share != 0;
+}
+
 static bool visit_state(void *context, const platter *p, const choice *choices)
 {
     visit *v = context;
+    if (is_left_out(v, p))
+        return true;
     image state = platter_cut(p, choices);
     uint64_t hash = image_hash(&state) + (uint64_t)v->at->workload * 0x9e3779b97f4a7c15u;
     bool is_new = false;
@@ -193,26 +211,50 @@ static bool visit_state(void *context, const platter *p, const choice *choices)
 
 /* ---- recovery ---- */
 
+/* Explores from the first step of a trace on. */
+static void explore_trace(visit *v, const trace *t, history *h, size_t first, int64_t step)
+{
+    visit inner = *v;
+    platter p;
+    inner.history = h;
+    inner.in_recovery = true;
+    platter_init(&p, t);
+    while (p.step < t->count && !has_enough(v->x)) {
+        platter_advance(&p);
+        uint64_t seed = v->x->options->seed + p.step + (uint64_t)step * 7919;
+        inner.number = 0;
+        if (p.step > first && variants_planned(&p, visit_state, &inner))
+            variants_random(&p, seed, 40, visit_state, &inner);
+    }
+    platter_fini(&p);
+    v->at->recovery_step = -1;
+    atomic_fetch_add(&counts_of(v)->recoveries, 1);
+}
+
 static void explore_recovery(visit *v, const image *state, int64_t step)
 {
     trace t;
     history h;
-    if (replay_record_recovery(v->engram_options, v->history, state, step, &t, &h)) {
-        visit inner = *v;
-        platter p;
-        inner.history = &h;
-        inner.in_recovery = true;
-        platter_init(&p, &t);
-        while (p.step < t.count && !has_enough(v->x)) {
-            platter_advance(&p);
-            uint64_t seed = v->x->options->seed + p.step + (uint64_t)step * 7919;
-            if (variants_planned(&p, visit_state, &inner))
-                variants_random(&p, seed, 40, visit_state, &inner);
-        }
-        platter_fini(&p);
-        v->at->recovery_step = -1;
-        atomic_fetch_add(&counts_of(v)->recoveries, 1);
-    }
+    trace_init(&t, state);
+    if (replay_record_recovery(v->engram_options, v->history, state, step, &t, &h))
+        explore_trace(v, &t, &h, 0, step);
+    trace_fini(&t);
+    history_fini(&h);
+}
+
+static void explore_kill(visit *v, const platter *p)
+{
+    trace t;
+    history h;
+    image all;
+    size_t first = replay_begin_kill(p, &t, &all);
+    v->at->step = (int64_t)p->step;
+    v->at->is_killed = true;
+    crash_text(v->at->variant, VARIANT_TEXT, "all");
+    if (replay_record_recovery(v->engram_options, v->history, &all, (int64_t)p->step, &t, &h))
+        explore_trace(v, &t, &h, first, (int64_t)p->step);
+    v->at->is_killed = false;
+    image_fini(&all);
     trace_fini(&t);
     history_fini(&h);
 }
@@ -221,6 +263,9 @@ static void explore_recovery(visit *v, const image *state, int64_t step)
 
 static void explore_step(visit *v, const platter *p)
 {
+    v->number = 0;
+    if ((p->step + v->x->options->seed + v->round) % KILL_EVERY == 0)
+        explore_kill(v, p);
     if (v->round == 0) {
         if (variants_planned(p, visit_state, v))
             variants_subsets(p, SUBSETS_FIRST, visit_state, v);

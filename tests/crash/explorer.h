@@ -11,6 +11,7 @@ typedef struct place { /* names a state */
     int workload;
     int64_t step;
     char variant[VARIANT_TEXT];
+    bool is_killed;        /* the process died, and what was pending is so during its recovery */
     int64_t recovery_step; /* -1: none */
     char recovery_variant[VARIANT_TEXT];
 } place;

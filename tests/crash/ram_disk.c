@@ -1,6 +1,7 @@
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
+#include <time.h>
 
 #include "crash/ram_parts.h"
 #include "crash/util.h"
@@ -45,6 +46,22 @@ void ram_record_sync(ram_disk *d, op o)
 engram_status ram_no_power(engram_error *error, const char *what, const char *name)
 {
     return eg_fail_os(error, EIO, "cannot %s %s (power cut)", what, name);
+}
+
+engram_status ram_sync_slowly(ram_disk *d, op o, const char *path, engram_error *error)
+{
+    if (!ram_has_power(d))
+        return ram_no_power(error, "sync", path);
+    o.until = d->trace != NULL ? d->trace->count : 0;
+    if (d->sync_us > 0) {
+        pthread_mutex_unlock(&d->mutex);
+        nanosleep(&(struct timespec){.tv_nsec = (long)d->sync_us * 1000}, NULL);
+        pthread_mutex_lock(&d->mutex);
+    }
+    if (d->off)
+        return ram_no_power(error, "sync", path);
+    ram_record_sync(d, o);
+    return ENGRAM_OK;
 }
 
 engram_status ram_make(ram_disk *d, uint32_t dir, const char *path, const char *name, bool is_dir,
@@ -176,6 +193,13 @@ size_t ram_disk_pending(ram_disk *disk)
     pthread_mutex_unlock(&disk->mutex);
     platter_fini(&p);
     return count;
+}
+
+void ram_disk_slow_down(ram_disk *disk, unsigned sync_us)
+{
+    pthread_mutex_lock(&disk->mutex);
+    disk->sync_us = sync_us;
+    pthread_mutex_unlock(&disk->mutex);
 }
 
 void ram_disk_lie(ram_disk *disk, ram_disk_liar *liar, void *context)

@@ -37,6 +37,9 @@ size_t ram_disk_pending(ram_disk *disk);
  */
 void ram_disk_go_on(ram_disk *disk);
 
+/* A sync takes so long, so that others do something meanwhile. */
+void ram_disk_slow_down(ram_disk *disk, unsigned sync_us);
+
 /* What a lying disk does with an operation. */
 typedef enum lie {
     LIE_NOT,

@@ -206,12 +206,9 @@ static engram_status ram_allocate(eg_io *io, eg_file *file, uint64_t offset, uin
 static engram_status ram_sync(eg_io *io, eg_file *file, engram_error *error)
 {
     ram_disk *d = ram_disk_of(io);
-    engram_status status = ENGRAM_OK;
     pthread_mutex_lock(&d->mutex);
-    if (ram_has_power(d))
-        ram_record_sync(d, data_op(&d->slots[file->slot], OP_SYNC, 0, 0));
-    else
-        status = ram_no_power(error, "sync", file->name);
+    op o = data_op(&d->slots[file->slot], OP_SYNC, 0, 0);
+    engram_status status = ram_sync_slowly(d, o, file->name, error);
     pthread_mutex_unlock(&d->mutex);
     return status;
 }

@@ -26,11 +26,8 @@ static engram_status sync_dir_locked(ram_disk *d, const char *path, engram_error
     op o = {.kind = OP_SYNC_DIR};
     if (!find_dir(d, path, &o.dir, &name))
         return eg_fail_os(error, ENOENT, "cannot sync directory %s", path);
-    if (!ram_has_power(d))
-        return ram_no_power(error, "sync directory", path);
     crash_text(o.name, sizeof o.name, name);
-    ram_record_sync(d, o);
-    return ENGRAM_OK;
+    return ram_sync_slowly(d, o, path, error);
 }
 
 static engram_status ram_sync_dir(eg_io *io, const char *path, engram_error *error)

@@ -31,6 +31,7 @@ struct ram_disk {
     trace *trace;
     uint64_t seen, cut_at; /* operations since cut_at was set */
     bool off;
+    unsigned sync_us; /* that a sync takes */
     ram_disk_liar *liar;
     void *liar_context;
     op late[LATE_MAX];
@@ -48,6 +49,8 @@ lie ram_ask_liar(ram_disk *d, op_kind kind, const char *name);
 /* Takes o.data and o.text over. */
 void ram_record(ram_disk *d, op o);
 void ram_record_sync(ram_disk *d, op o);
+/* A sync that takes its time, without the mutex meanwhile. */
+engram_status ram_sync_slowly(ram_disk *d, op o, const char *path, engram_error *error);
 engram_status ram_no_power(engram_error *error, const char *what, const char *name);
 /* A new file or directory with a name. */
 engram_status ram_make(ram_disk *d, uint32_t dir, const char *path, const char *name, bool is_dir,

@@ -17,6 +17,8 @@ void place_print(const explorer_options *options, const place *where)
     printf("  repeat: explore --workload %s --step %" PRId64 " --variant %s",
            workloads[where->workload].name, where->step,
            where->variant[0] != 0 ? where->variant : "all");
+    if (where->is_killed)
+        printf(" --killed");
     if (where->recovery_step >= 0)
         printf(" --recovery-step %" PRId64 " --recovery-variant %s", where->recovery_step,
                where->recovery_variant[0] != 0 ? where->recovery_variant : "all");
@@ -50,6 +52,23 @@ void replay_save(const explorer_options *options, const image *state, uint64_t n
     int os_error = image_save(state, path);
     printf("  the disk is in %s%s%s\n", path, os_error != 0 ? ": " : "",
            os_error != 0 ? strerror(os_error) : "");
+}
+
+/* Traces of threads differ from run to run: how it came to this state must be written down. */
+void replay_save_trace(const explorer_options *options, const trace *t, size_t step,
+                       const char *what, uint64_t number)
+{
+    char path[600], text[200];
+    if (options->keep == NULL)
+        return;
+    snprintf(path, sizeof path, "%s/%" PRIu64 ".%s", options->keep, number, what);
+    FILE *out = fopen(path, "w");
+    for (size_t i = 0; out != NULL && i < step; i++) {
+        op_print(&t->ops[i], text, sizeof text);
+        fprintf(out, "%4zu %s\n", i + 1, text);
+    }
+    if (out == NULL || fclose(out) != 0)
+        printf("  %s cannot be written\n", path);
 }
 
 /* The same each time, so that a recovery's trace can be repeated. */
@@ -95,9 +114,21 @@ bool replay_record_recovery(const eg_engram_options *options, const history *bef
 {
     check c = {.history = before, .step = step, .options = *options, .record = t, .recorded = h};
     image copy = image_copy(state);
-    trace_init(t, state);
     begin_history(h, before, step);
     return replay_check(&c, &copy);
+}
+
+size_t replay_begin_kill(const platter *p, trace *t, image *all)
+{
+    choice *choices = crash_alloc((p->pending_count + 1) * sizeof *choices);
+    for (size_t i = 0; i < p->pending_count; i++)
+        choices[i] = (choice){.kind = CHOICE_KEEP};
+    *all = platter_cut(p, choices);
+    free(choices);
+    trace_init(t, &p->durable);
+    for (size_t i = 0; i < p->pending_count; i++)
+        trace_add_copy(t, &p->trace->ops[p->pending[i]]);
+    return t->count;
 }
 
 /* A platter at a step, and choices from their text (freed by the caller); NULL: they do not fit. */
@@ -136,6 +167,12 @@ static bool replay_at(const explorer_options *options, const trace *t, const his
         if (ok && deeper != NULL) {
             trace inner;
             history inner_history;
+            image all = {0};
+            if (deeper->is_killed)
+                replay_begin_kill(&p, &inner, &all);
+            else
+                trace_init(&inner, &state);
+            image_fini(&all);
             ok = replay_record_recovery(engram_options, h, &state, step, &inner, &inner_history) &&
                  replay_at(options, &inner, &inner_history, engram_options, deeper->recovery_step,
                            deeper->recovery_variant, NULL);

@@ -29,6 +29,16 @@ void trace_add(trace *t, op o)
     t->ops[t->count++] = o;
 }
 
+void trace_add_copy(trace *t, const op *o)
+{
+    op copy = *o;
+    if (o->data != NULL)
+        copy.data = memcpy(crash_alloc((size_t)o->size), o->data, (size_t)o->size);
+    if (o->text != NULL)
+        copy.text = strdup(o->text);
+    trace_add(t, copy);
+}
+
 void op_print(const op *o, char *out, size_t size)
 {
     switch (o->kind) {
@@ -279,6 +289,7 @@ static void settle(platter *p, const op *sync)
         const op *o = &p->trace->ops[p->pending[n]];
         bool covered = is_name_op(o) ? sync->kind == OP_SYNC_DIR && o->dir == sync->dir
                                      : sync->kind == OP_SYNC && o->node == sync->node;
+        covered = covered && (sync->until == 0 || p->pending[n] < sync->until);
         if (covered)
             apply(&p->durable, o, (choice){.kind = CHOICE_KEEP});
         else

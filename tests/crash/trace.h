@@ -10,6 +10,9 @@
  * atomic: both names change or none. A file system such as ext4 or XFS orders its metadata and
  * allows only some of this; POSIX allows all of it.
  *
+ * A sync covers what was done before it began, and is done when it stands in the trace; what other
+ * threads did meanwhile it may miss.
+ *
  * A write may be there in part. The disk writes sectors of 512 bytes whole: a sector has its old or
  * its new bytes, so what was durable before in a sector that a later write shares stays. Sectors of
  * one write are there in any combination. Where a write lets the file grow, the size may have grown
@@ -45,6 +48,7 @@ typedef struct op {
     char name[IMAGE_NAME_MAX + 1], to[IMAGE_NAME_MAX + 1];
     uint64_t offset, size; /* size: of a write or a range, or the new size of the file */
     uint8_t *data;         /* of OP_WRITE */
+    size_t until;          /* of a sync: it began when so many operations were done; 0: at once */
     char *text;            /* of OP_MARK: what happened; of OP_CUT: choices_format of its choices */
 } op;
 
@@ -58,6 +62,7 @@ void trace_init(trace *t, const image *base); /* base is copied */
 void trace_fini(trace *t);
 /* Takes data and text over. */
 void trace_add(trace *t, op o);
+void trace_add_copy(trace *t, const op *o);
 /* Prints an operation in a line. */
 void op_print(const op *o, char *out, size_t size);
 

@@ -10,6 +10,7 @@ void workload_ingest(world *w);
 void workload_carried(world *w);
 void workload_unsynced(world *w);
 void workload_spilled(world *w);
+void workload_gaps(world *w);
 void workload_in_place(world *w);
 void workload_relaxed(world *w);
 void workload_immediate(world *w);
@@ -18,5 +19,10 @@ void workload_immediate(world *w);
 void workload_snapshots(world *w);
 void workload_rollback(world *w);
 void workload_retention(world *w);
+void workload_copy(world *w);
+
+/* thread_workloads.c */
+void workload_threads(world *w);
+void workload_threads_large(world *w);
 
 #endif

@@ -214,6 +214,16 @@ void world_commit_cut(world *w, writer *t, uint64_t n)
     writer_fini(t);
 }
 
+void world_note_commit(world *w, int64_t begin, int64_t ack, uint64_t version, edit_list *edits)
+{
+    size_t own = history_add(&w->history, (int64_t)version, begin);
+    w->history.commits[own].ack = ack;
+    w->history.commits[own].edits = *edits;
+    *edits = (edit_list){0};
+    if ((int64_t)version > w->version)
+        w->version = (int64_t)version;
+}
+
 void world_put(world *w, const char *path, uint64_t seed, size_t size)
 {
     writer t;

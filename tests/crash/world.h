@@ -65,6 +65,8 @@ void world_abort(world *w, writer *t);
 /* The power goes before the n-th operation of the disk within the commit (or what follows). */
 void world_commit_cut(world *w, writer *t, uint64_t n);
 
+/* A commit of several threads: they tell it when it was made, one at a time. The edits are taken. */
+void world_note_commit(world *w, int64_t begin, int64_t ack, uint64_t version, edit_list *edits);
 /* Transactions of one call. */
 void world_put(world *w, const char *path, uint64_t seed, size_t size);
 void world_remove(world *w, const char *path);
