@@ -294,6 +294,9 @@ static engram_status open_once(eg_io *io, const char *dir, const eg_engram_optio
         engram_codebook_init(&e->codebook, e->manifest.config.seed);
         status = eg_chunker_init(&e->chunker, &e->manifest.config.chunk, error);
     }
+    /* Whoever put MANIFEST.json there may have been killed before its name was durable. */
+    if (status == ENGRAM_OK && !options->read_only)
+        status = io->sync_dir(io, dir, error);
     if (status == ENGRAM_OK)
         status = eg_engram_recover(e, error);
     if (status == ENGRAM_OK && !options->read_only)
