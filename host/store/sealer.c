@@ -152,7 +152,12 @@ static eg_segment *take_spare(eg_store *store)
 engram_status eg_sealer_next_segment(eg_store *store, eg_segment **segment, engram_error *error)
 {
     *segment = take_spare(store);
-    EG_TRY(eg_store_check_alive(store, error));
+    engram_status status = eg_store_check_alive(store, error);
+    if (status != ENGRAM_OK) {
+        eg_segment_free(*segment);
+        *segment = NULL;
+        return status;
+    }
     return *segment != NULL ? ENGRAM_OK : make_segment(store, segment, error);
 }
 
