@@ -7,7 +7,6 @@
 
 #include "base/memory.h"
 #include "fault/faulty_io.h"
-#include "store/internal.h"
 #include "store/rig.h"
 
 typedef struct owner {
@@ -84,15 +83,9 @@ static bool read_some(owner *o)
 /* What fails in the background is told by the next call, so it has to be over before that. */
 static bool settle(owner *o)
 {
-    eg_store *store = o->r->store;
-    eg_sealer *sealer = &store->sealer;
     engram_error error = {0};
-    pthread_mutex_lock(&sealer->lock);
-    while ((sealer->waiting_count > 0 || sealer->wants_spare || sealer->is_making) &&
-           !atomic_load(&store->failed))
-        pthread_cond_wait(&sealer->changed, &sealer->lock);
-    pthread_mutex_unlock(&sealer->lock);
-    return step(o, eg_store_sync(store, &error), &error);
+    rig_wait_for_sealer(o->r);
+    return step(o, eg_store_sync(o->r->store, &error), &error);
 }
 
 static bool reopen(owner *o)

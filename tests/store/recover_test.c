@@ -7,13 +7,14 @@
 
 enum { CHUNKS = 60 };
 
-/* A store of CHUNKS chunks over about four segments, closed. */
+/* A store of CHUNKS chunks over about four segments, of which the last may be active, closed. */
 static rig *make(uint64_t seed, bool seal)
 {
     rig *r = rig_create(seed, 4000, 900);
     rig_open(r);
     rig_append(r, CHUNKS);
     assert_ok(eg_store_sync(r->store, error));
+    rig_wait_for_sealer(r);
     if (seal)
         assert_ok(eg_store_seal(r->store, error));
     rig_close(r);

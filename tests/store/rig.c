@@ -6,6 +6,7 @@
 #include <zstd.h>
 
 #include "base/memory.h"
+#include "store/internal.h"
 
 static engram_status skip_sync(eg_io *io, eg_file *file, engram_error *error)
 {
@@ -100,6 +101,16 @@ void rig_close(rig *r)
     rig_take_states(r);
     eg_store_close(&r->store);
     assert_null(r->store);
+}
+
+void rig_wait_for_sealer(rig *r)
+{
+    eg_sealer *sealer = &r->store->sealer;
+    pthread_mutex_lock(&sealer->lock);
+    while ((sealer->waiting_count > 0 || sealer->wants_spare || sealer->is_making) &&
+           !atomic_load(&r->store->failed))
+        pthread_cond_wait(&sealer->changed, &sealer->lock);
+    pthread_mutex_unlock(&sealer->lock);
 }
 
 char *rig_path(rig *r, uint64_t segment_id)

@@ -44,6 +44,8 @@ void rig_open_reader(rig *r);
 /* Keeps the states for the next open. */
 void rig_close(rig *r);
 void rig_take_states(rig *r);
+/* Until nothing happens in the background, or the store has failed. */
+void rig_wait_for_sealer(rig *r);
 char *rig_path(rig *r, uint64_t segment_id); /* free() */
 
 uint64_t rig_id(const rig *r, size_t i);
