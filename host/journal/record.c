@@ -59,11 +59,12 @@
  *     directory is synced, and only then is a record written to it.
  *   - A file that holds records is never exactly full, so a size that equals the end of the records
  *     means that they were synced before the file was cut to it.
- *   - Opening to write: unless the last file has that size, the records in it are written again in
- *     place and synced (they may be the remains of a failed sync: in the page cache, marked clean,
- * and not on the disk), then what is behind them is cut and the file synced again. Later files and
- * spares are removed and the directory synced. Only then comes the new file: a stale record with a
- *     sequence number that will be given out again must not outlive the cut.
+ *   - Opening to write: unless the last file has that size, a copy of its records is written, synced
+ *     and renamed over it, and the directory synced: what was read may be the remains of a failed
+ *     sync, in the page cache and not on the disk, and writing in place could tear what is. Later
+ *     files and spares are removed and the directory synced. Only then comes the new file: a stale
+ *     record with a sequence number that will be given out again must not outlive the cut. Once the
+ *     new file's name is durable, a mark behind the last record says that it follows.
  *   - Closing: sync, cut the preallocated rest, sync.
  *   - Releasing needs no sync: a released file that comes back is below the start of replay. */
 #include "journal/record.h"
