@@ -162,9 +162,8 @@ engram_status eg_fs_attributes(eg_root *root, uint64_t number, eg_fs_attribute *
     return walk(root, &key, attributes_visit, &c, error);
 }
 
-/* The inode's first name: directory and name, copied into part. */
-static engram_status first_name(eg_root *root, uint64_t number, uint64_t *directory,
-                                eg_buffer *part, engram_error *error)
+engram_status eg_fs_parent(eg_root *root, uint64_t number, uint64_t *directory, eg_buffer *part,
+                           engram_error *error)
 {
     eg_key key = eg_key_parent(number, 0, (eg_view){NULL, 0});
     eg_cursor *cursor = NULL;
@@ -178,9 +177,34 @@ static engram_status first_name(eg_root *root, uint64_t number, uint64_t *direct
         *directory = eg_get_be64(eg_cursor_key(cursor).data + 9);
         eg_buffer_clear(part);
         eg_write_bytes(part, eg_cursor_key(cursor).data + 17, eg_cursor_key(cursor).size - 17);
+        if (part->failed)
+            status = eg_fail(error, ENGRAM_NO_MEMORY, "out of memory");
     }
     eg_cursor_close(&cursor);
     return status;
+}
+
+typedef struct names_context {
+    eg_fs_name *name;
+    void *context;
+} names_context;
+
+static engram_status names_visit(void *context, eg_view key, eg_view value, engram_error *error)
+{
+    names_context *c = context;
+    (void)value;
+    if (key.size <= 17)
+        return damaged(error, "name", eg_get_be64(key.data + 1));
+    return c->name(c->context, eg_get_be64(key.data + 9), (eg_view){key.data + 17, key.size - 17},
+                   error);
+}
+
+engram_status eg_fs_names(eg_root *root, uint64_t number, eg_fs_name *name, void *context,
+                          engram_error *error)
+{
+    eg_key key = eg_key_parent(number, 0, (eg_view){NULL, 0});
+    names_context c = {name, context};
+    return walk(root, &key, names_visit, &c, error);
 }
 
 engram_status eg_fs_path(eg_root *root, uint64_t number, eg_buffer *path, engram_error *error)
@@ -193,7 +217,7 @@ engram_status eg_fs_path(eg_root *root, uint64_t number, eg_buffer *path, engram
         if (depth == DEPTH_MAX)
             status = damaged(error, "path", number);
         else
-            status = first_name(root, number, &number, &part, error);
+            status = eg_fs_parent(root, number, &number, &part, error);
         eg_write_bytes(&reversed, part.data, part.size);
         eg_write_u16(&reversed, (uint16_t)part.size);
     }

@@ -24,6 +24,11 @@ engram_status eg_fs_refs(eg_root *root, uint64_t number, uint64_t offset, eg_fs_
 typedef engram_status eg_fs_attribute(void *context, eg_view name, eg_view value, engram_error *error);
 engram_status eg_fs_attributes(eg_root *root, uint64_t number, eg_fs_attribute *attribute, void *context, engram_error *error);
 
+/* Directory and name (copied into *name) under which the inode is, the first in key order. */
+engram_status eg_fs_parent(eg_root *root, uint64_t number, uint64_t *directory, eg_buffer *name, engram_error *error);
+typedef engram_status eg_fs_name(void *context, uint64_t directory, eg_view name, engram_error *error);
+/* Every name of the inode; none when there is no such inode. */
+engram_status eg_fs_names(eg_root *root, uint64_t number, eg_fs_name *name, void *context, engram_error *error);
 /* A path of the inode (its first name in key order), appended to path. */
 engram_status eg_fs_path(eg_root *root, uint64_t number, eg_buffer *path, engram_error *error);
 

@@ -1,5 +1,5 @@
-/* Making a path what it was: the stored tree and the old one are walked side by side, and what differs
- * becomes operations of a transaction.
+/* Making a path what it was: the stored tree and the old one are walked side by side, and what
+ * differs becomes operations of a transaction.
  *
  * What kept its inode is changed in place; what is gone is made again, as a new inode, with the old
  * attributes and references to the old chunks. Snapshots and labels are not part of any path. The
@@ -10,13 +10,14 @@
 #include "base/status.h"
 #include "engram/transaction.h"
 
-typedef struct restored { /* an old inode that was made again: its other names link to it */
+typedef struct restored { /* an old inode of several names that was made again: those link to it */
     uint64_t old, fresh;
 } restored;
 
 typedef struct rolling {
     engram_transaction *tx;
     eg_root *now, *then;
+    uint64_t top; /* the directory that is rolled back in place; 0: none */
     restored *links;
     size_t link_count, link_capacity;
     uint64_t changed;
@@ -59,24 +60,19 @@ static engram_status put_attribute(void *context, eg_view name, eg_view value, e
 }
 
 /* Record, attributes and content of the old inode, under number. */
-static engram_status put_inode(rolling *r, uint64_t old, uint64_t number, bool fresh,
+static engram_status put_inode(rolling *r, uint64_t old, const eg_inode *inode, uint64_t number,
                                engram_error *error)
 {
-    eg_inode inode;
-    eg_buffer scratch = {0};
+    bool fresh = number != old;
     attribute_context c = {r, number};
-    engram_status status = eg_fs_get(r->then, old, &inode, &scratch, error);
-    if (status == ENGRAM_OK) {
-        eg_ops_put_inode(&r->tx->ops, number, &inode);
-        if (!fresh)
-            eg_ops_clear_xattrs(&r->tx->ops, number);
-        status = eg_fs_attributes(r->then, old, put_attribute, &c, error);
-    }
-    if (status == ENGRAM_OK && inode.kind == EG_KIND_FILE && (!fresh || inode.size != 0))
-        status = put_content(r, old, number, error);
-    eg_buffer_fini(&scratch);
+    eg_ops_put_inode(&r->tx->ops, number, inode);
+    if (!fresh)
+        eg_ops_clear_xattrs(&r->tx->ops, number);
+    EG_TRY(eg_fs_attributes(r->then, old, put_attribute, &c, error));
     r->changed++;
-    return status;
+    return inode->kind == EG_KIND_FILE && (!fresh || inode->size != 0)
+               ? put_content(r, old, number, error)
+               : ENGRAM_OK;
 }
 
 static engram_status remove_now(rolling *r, uint64_t directory, eg_view name, uint64_t number,
@@ -128,32 +124,99 @@ static engram_status restore_child(void *context, eg_view name, uint64_t number,
     return restore(c->rolling, c->now, name, number, kind, error);
 }
 
-static uint64_t find_link(const rolling *r, uint64_t old)
+/* Whether a directory is the same one, at the same place below `top`. */
+static engram_status in_place(rolling *r, uint64_t directory, bool *in, engram_error *error)
 {
-    for (size_t i = 0; i < r->link_count; i++)
+    eg_buffer name = {0};
+    uint64_t up = 0, then;
+    engram_status status = ENGRAM_OK;
+    *in = r->top != 0;
+    for (int depth = 0; *in && directory != r->top && status == ENGRAM_OK; depth++) {
+        *in = directory != EG_INODE_ROOT && depth < EG_PATH_MAX;
+        if (*in)
+            status = eg_fs_parent(r->now, directory, &up, &name, error);
+        if (*in && status == ENGRAM_OK)
+            status = eg_fs_child(r->then, up, (eg_view){name.data, name.size}, &then, error);
+        *in = *in && status == ENGRAM_OK && then == directory;
+        directory = up;
+    }
+    eg_buffer_fini(&name);
+    return status == ENGRAM_NOT_FOUND ? ENGRAM_OK : status;
+}
+
+static engram_status note_standing(void *context, uint64_t directory, eg_view name,
+                                   engram_error *error)
+{
+    listing_context *c = context;
+    uint64_t then = 0;
+    bool in = false;
+    engram_status status = eg_fs_child(c->rolling->then, directory, name, &then, error);
+    if (status == ENGRAM_OK && then == c->then)
+        status = in_place(c->rolling, directory, &in, error);
+    if (in)
+        c->now = c->then;
+    return status == ENGRAM_NOT_FOUND ? ENGRAM_OK : status;
+}
+
+/* What another name of an old inode is to link to: the inode itself, where it stays under one of
+ * its names, or the one that was made in its place; 0: neither. */
+static engram_status find_link(rolling *r, uint64_t old, uint64_t *number, engram_error *error)
+{
+    listing_context c = {.rolling = r, .then = old};
+    *number = 0;
+    for (size_t i = 0; i < r->link_count && *number == 0; i++)
         if (r->links[i].old == old)
-            return r->links[i].fresh;
-    return 0;
+            *number = r->links[i].fresh;
+    if (*number != 0)
+        return ENGRAM_OK;
+    EG_TRY(eg_fs_names(r->now, old, note_standing, &c, error));
+    *number = c.now;
+    return ENGRAM_OK;
+}
+
+static engram_status note_link(rolling *r, uint64_t old, uint64_t fresh, engram_error *error)
+{
+    if (!eg_grow((void **)&r->links, &r->link_capacity, r->link_count + 1, sizeof *r->links))
+        return eg_tx_no_memory(error);
+    r->links[r->link_count++] = (restored){old, fresh};
+    return ENGRAM_OK;
+}
+
+/* Makes an old inode again; *number: what its names link to. */
+static engram_status remake(rolling *r, uint64_t old, uint64_t *number, bool *made,
+                            engram_error *error)
+{
+    eg_inode inode;
+    eg_buffer scratch = {0};
+    *number = 0;
+    engram_status status = eg_fs_get(r->then, old, &inode, &scratch, error);
+    bool several = status == ENGRAM_OK && inode.kind != EG_KIND_DIRECTORY && inode.link_count > 1;
+    if (several)
+        status = find_link(r, old, number, error);
+    *made = status == ENGRAM_OK && *number == 0;
+    if (*made) {
+        *number = eg_tx_new_inode(r->tx);
+        status = put_inode(r, old, &inode, *number, error);
+    }
+    if (status == ENGRAM_OK && *made && several)
+        status = note_link(r, old, *number, error);
+    eg_buffer_fini(&scratch);
+    return status;
 }
 
 /* Makes what is not there under the name. */
 static engram_status restore(rolling *r, uint64_t directory, eg_view name, uint64_t old,
                              eg_inode_kind kind, engram_error *error)
 {
-    uint64_t number = find_link(r, old);
+    uint64_t number;
+    bool made;
     listing_context c = {.rolling = r};
     EG_TRY(enter(r, error));
-    bool fresh = number == 0;
-    if (fresh) {
-        number = eg_tx_new_inode(r->tx);
-        if (!eg_grow((void **)&r->links, &r->link_capacity, r->link_count + 1, sizeof *r->links))
-            return eg_tx_no_memory(error);
-        r->links[r->link_count++] = (restored){old, number};
-        EG_TRY(put_inode(r, old, number, true, error));
-    }
+    EG_TRY(remake(r, old, &number, &made, error));
     eg_ops_link(&r->tx->ops, directory, number, kind, name);
+    r->changed += !made;
     c.now = number;
-    if (fresh && kind == EG_KIND_DIRECTORY)
+    if (made && kind == EG_KIND_DIRECTORY)
         EG_TRY(eg_fs_list(r->then, old, restore_child, &c, error));
     r->depth--;
     return ENGRAM_OK;
@@ -177,10 +240,10 @@ static engram_status roll_same(rolling *r, uint64_t number, const eg_inode *now,
     eg_inode then;
     eg_buffer scratch = {0};
     engram_status status = eg_fs_get(r->then, number, &then, &scratch, error);
+    if (status == ENGRAM_OK && now->modified_version != then.modified_version)
+        status = put_inode(r, number, &then, number, error);
     eg_buffer_fini(&scratch);
     EG_TRY(status);
-    if (now->modified_version != then.modified_version)
-        EG_TRY(put_inode(r, number, number, false, error));
     return now->kind == EG_KIND_DIRECTORY ? roll_directory(r, number, number, error) : ENGRAM_OK;
 }
 
@@ -208,9 +271,8 @@ static engram_status drop_entry(void *context, eg_view name, uint64_t number, eg
     listing_context *c = context;
     uint64_t old;
     engram_status status = eg_fs_child(c->rolling->then, c->then, name, &old, error);
-    return status == ENGRAM_NOT_FOUND
-               ? remove_now(c->rolling, c->now, name, number, kind, error)
-               : status;
+    return status == ENGRAM_NOT_FOUND ? remove_now(c->rolling, c->now, name, number, kind, error)
+                                      : status;
 }
 
 static engram_status roll_directory(rolling *r, uint64_t now, uint64_t then, engram_error *error)
@@ -236,8 +298,10 @@ static engram_status roll_path(rolling *r, const char *path, engram_error *error
     if (status == ENGRAM_NOT_FOUND) /* it was not there: nor shall it be */
         return p.found ? remove_now(r, p.parent, p.name, p.number, p.inode.kind, error)
                        : eg_fail(error, ENGRAM_NOT_FOUND, "neither version has a path %s", path);
-    if (p.found && p.number == old)
+    if (p.found && p.number == old) {
+        r->top = p.inode.kind == EG_KIND_DIRECTORY ? old : 0;
         return roll_same(r, old, &p.inode, error);
+    }
     status = eg_fs_get(r->then, old, &inode, &scratch, error);
     eg_buffer_fini(&scratch);
     EG_TRY(status);

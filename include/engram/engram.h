@@ -261,7 +261,8 @@ typedef struct engram_change {
     struct engram_stat before, after; /* zero when it is not there */
 } engram_change;
 typedef engram_status engram_change_visit(void *context, const engram_change *change, engram_error *error);
-/* How `to` differs from `from` below prefix ("": everywhere), by path. The cost follows the changes. */
+/* How `to` differs from `from` below prefix ("": everywhere), by path. What was changed back, or removed and made again as
+ * it was, is no change. The cost follows the changes. ENGRAM_INVALID when the views are of two engrams. */
 ENGRAM_API engram_status engram_diff(engram_view *from, engram_view *to, const char *prefix, engram_change_visit *visit, void *context, engram_error *error);
 
 typedef struct engram_log_entry {
