@@ -7,7 +7,8 @@
 
 enum { THREADS = 100 };
 
-static const engram_transaction_options snapshot_isolation = {.isolation = ENGRAM_SNAPSHOT_ISOLATION};
+static const engram_transaction_options snapshot_isolation = {.isolation =
+                                                                  ENGRAM_SNAPSHOT_ISOLATION};
 
 static engram_transaction *begin_with(rig *r, const engram_transaction_options *options)
 {
@@ -55,8 +56,8 @@ static void first_committer_wins(void **state)
     rig_fini(&r);
 }
 
-/* One call in each of two transactions: the second to commit conflicts, or not. Whichever it is, the
- * tree stays whole. */
+/* One call in each of two transactions: the second to commit conflicts, or not. Whichever it is,
+ * the tree stays whole. */
 typedef engram_status call(engram_transaction *tx, engram_error *E);
 typedef struct couple {
     call *first, *second;
@@ -65,7 +66,10 @@ typedef struct couple {
 } couple;
 
 #define CALL(name, what)                                                                           \
-    static engram_status name(engram_transaction *tx, engram_error *E) { return what; }
+    static engram_status name(engram_transaction *tx, engram_error *E)                             \
+    {                                                                                              \
+        return what;                                                                               \
+    }
 CALL(write_f, engram_write(tx, "d/f", "new", 3, NULL, E))
 CALL(append_f, engram_append(tx, "d/f", "new", 3, NULL, E))
 CALL(update_f, engram_update_chunk(tx, "d/f", 0, "old", 3, NULL, E))
@@ -111,7 +115,8 @@ static void circles(void **state)
         assert_ok(engram_mkdir_all(tx, "x/y/z", 0755, E));
         rig_commit(tx);
         const engram_transaction_options *o = serializable ? NULL : &snapshot_isolation;
-        engram_transaction *one = begin_with(&r, o), *two = begin_with(&r, o), *three = begin_with(&r, o);
+        engram_transaction *one = begin_with(&r, o), *two = begin_with(&r, o),
+                           *three = begin_with(&r, o);
         assert_ok(engram_rename(one, "a", "x/y/z/a", NULL, E));
         assert_ok(engram_rename(two, "x/y", "a/b/c/y", NULL, E));
         assert_ok(engram_rename(three, "x/y/z", "z", NULL, E)); /* into no circle, but of the way */
@@ -375,7 +380,8 @@ static void one_file_for_all(void **state)
     rig_init(&r, NULL);
     rig_text(&r, "log", "");
     for (int i = 0; i < THREADS; i++)
-        jobs[i] = (job){.rig = &r, .number = i, .loops = LOOPS, .path = "log", .tries_most = &tries_most};
+        jobs[i] =
+            (job){.rig = &r, .number = i, .loops = LOOPS, .path = "log", .tries_most = &tries_most};
     run_all(append_lines, jobs, THREADS);
     print_message("most tries: %d\n", atomic_load(&tries_most));
     assert_true(atomic_load(&tries_most) <= 17);
@@ -404,7 +410,8 @@ static void *write_apart(void *context)
         snprintf(path, sizeof path, "d/n%d-%d", j->number, i);
         j->status = engram_begin(j->rig->engram, NULL, &tx, &j->error);
         if (j->status == ENGRAM_OK)
-            j->status = engram_write(tx, path, path, strlen(path), &(engram_expected){.what = ENGRAM_NONE}, &j->error);
+            j->status = engram_write(tx, path, path, strlen(path),
+                                     &(engram_expected){.what = ENGRAM_NONE}, &j->error);
         snprintf(path, sizeof path, "d/%d", j->number);
         if (j->status == ENGRAM_OK)
             j->status = engram_append(tx, path, "x", 1, NULL, &j->error);
@@ -454,7 +461,8 @@ static void disjoint_never_conflict(void **state)
     rig_fini(&r);
 }
 
-/* A body that commits something else under its own feet, so that it conflicts as often as wanted. */
+/* A body that commits something else under its own feet, so that it conflicts as often as wanted.
+ */
 typedef struct rival {
     rig *rig;
     int wanted, bodies, asked;
@@ -520,7 +528,8 @@ static void policies(void **state)
     rig_fini(&r);
 }
 
-/* Last writer wins is of one file's content: not of what was removed, and not where a token is named. */
+/* Last writer wins is of one file's content: not of what was removed, and not where a token is
+ * named. */
 static engram_status write_removed(void *context, engram_transaction *tx, engram_error *error)
 {
     rival *v = context;
@@ -552,11 +561,13 @@ static engram_status refuse(void *context, engram_transaction *tx, engram_error 
     rival *v = context;
     v->bodies++;
     EG_TRY(engram_write(tx, "g", "x", 1, NULL, error));
-    return v->wanted == 0 ? ENGRAM_CANCELLED
-                          : engram_write(tx, "f", "x", 1, &(engram_expected){ENGRAM_TOKEN, 0, 1234567}, error);
+    return v->wanted == 0
+               ? ENGRAM_CANCELLED
+               : engram_write(tx, "f", "x", 1, &(engram_expected){ENGRAM_TOKEN, 0, 1234567}, error);
 }
 
-/* What the body itself returns ends it, also when that is a conflict: another try would end the same. */
+/* What the body itself returns ends it, also when that is a conflict: another try would end the
+ * same. */
 static void bodies_that_fail(void **state)
 {
     (void)state;
@@ -580,13 +591,15 @@ static void durabilities(void **state)
 {
     (void)state;
     static const engram_durability modes[] = {ENGRAM_DURABILITY_DEFAULT, ENGRAM_DURABILITY_GROUP,
-                                              ENGRAM_DURABILITY_IMMEDIATE, ENGRAM_DURABILITY_RELAXED};
+                                              ENGRAM_DURABILITY_IMMEDIATE,
+                                              ENGRAM_DURABILITY_RELAXED};
     rig r;
     engram_metrics before, after;
     rig_init(&r, NULL);
     for (size_t i = 0; i < 4; i++) {
         char path[8];
-        engram_transaction *tx = begin_with(&r, &(engram_transaction_options){.durability = modes[i]});
+        engram_transaction *tx =
+            begin_with(&r, &(engram_transaction_options){.durability = modes[i]});
         snprintf(path, sizeof path, "f%zu", i);
         assert_ok(engram_write(tx, path, path, 2, NULL, E));
         engram_get_metrics(r.engram, &before);
@@ -610,7 +623,8 @@ static void durabilities(void **state)
     rig_text(&r, "relaxed", "x");
     engram_get_metrics(r.engram, &after);
     assert_int_equal(after.syncs, before.syncs);
-    engram_transaction *tx = begin_with(&r, &(engram_transaction_options){.durability = ENGRAM_DURABILITY_GROUP});
+    engram_transaction *tx =
+        begin_with(&r, &(engram_transaction_options){.durability = ENGRAM_DURABILITY_GROUP});
     assert_ok(engram_write(tx, "durable", "x", 1, NULL, E));
     rig_commit(tx);
     rig_crash(&r);

@@ -6,8 +6,8 @@ static uint8_t data[LARGE], expected[LARGE + (1 << 20)];
 
 /* ---- whole files ---- */
 
-static const size_t sizes[] = {0, 1, CHUNK - 1, CHUNK, CHUNK + 1, (64 << 10) - 1, 64 << 10,
-                               (64 << 10) + 1, LARGE};
+static const size_t sizes[] = {
+    0, 1, CHUNK - 1, CHUNK, CHUNK + 1, (64 << 10) - 1, 64 << 10, (64 << 10) + 1, LARGE};
 
 static void write_sizes_of(const char *chunk)
 {
@@ -118,7 +118,8 @@ static void expectations_are_read(void **state)
 {
     (void)state;
     engram_expected e;
-    static const char *const wrong[] = {"", "Any", "1.", ".1", "0.5", "1.2.3", "x", "-1", "1 ", "99999999999999999999"};
+    static const char *const wrong[] = {"",      "Any", "1.", ".1", "0.5",
+                                        "1.2.3", "x",   "-1", "1 ", "99999999999999999999"};
     assert_ok(engram_expected_parse("any", &e, E));
     assert_int_equal(e.what, ENGRAM_ANY);
     assert_ok(engram_expected_parse("none", &e, E));
@@ -174,9 +175,11 @@ static void streams(void **state)
         engram_transaction *tx = rig_begin(&r);
         assert_ok(engram_write_stream(tx, "s", pour_data, &nothing, NULL, E));
         pour broken = {.size = LARGE, .step = 4096, .fail_at = 3 << 20};
-        assert_fails(engram_write_stream(tx, "s", pour_data, &broken, NULL, E), ENGRAM_CANCELLED, "");
+        assert_fails(engram_write_stream(tx, "s", pour_data, &broken, NULL, E), ENGRAM_CANCELLED,
+                     "");
         tx_expect(tx, "s", "", 0);
-        assert_fails(engram_write_stream(tx, "u", pour_data, &broken, NULL, E), ENGRAM_CANCELLED, "");
+        assert_fails(engram_write_stream(tx, "u", pour_data, &broken, NULL, E), ENGRAM_CANCELLED,
+                     "");
         tx_expect_absent(tx, "u");
         rig_commit(tx);
         rig_expect(&r, "s", "", 0);
@@ -196,10 +199,10 @@ static void write_at_everywhere(void **state)
 {
     (void)state;
     static const edit edits[] = {
-        {0, 1},          {5, 10},           {CHUNK - 1, 1},  {CHUNK - 1, 2},      {CHUNK, CHUNK},
-        {100, 3 * CHUNK}, {5 * CHUNK, 5000}, {39999, 1},      {39999, 2},          {30000, 20000},
-        {60000, 10},     {60010, 0},        {90000, 100000}, {0, 200000},         {200000, 70000},
-        {400000, 1}};
+        {0, 1},          {5, 10},          {CHUNK - 1, 1},    {CHUNK - 1, 2},
+        {CHUNK, CHUNK},  {100, 3 * CHUNK}, {5 * CHUNK, 5000}, {39999, 1},
+        {39999, 2},      {30000, 20000},   {60000, 10},       {60010, 0},
+        {90000, 100000}, {0, 200000},      {200000, 70000},   {400000, 1}};
     static const char *const chunks[] = {"fixed:4096", "cdc:16384"};
     for (size_t c = 0; c < 2; c++) {
         rig r;
@@ -323,7 +326,8 @@ static void appends_do_not_leave_crumbs(void **state)
 static void truncates(void **state)
 {
     (void)state;
-    static const size_t to[] = {100000, 99999, 98304, 98303, 50000, 4097, 4096, 4095, 1, 0, 0, 1, 5000, 4096, 300000, 300000};
+    static const size_t to[] = {100000, 99999, 98304, 98303, 50000, 4097, 4096,   4095,
+                                1,      0,     0,     1,     5000,  4096, 300000, 300000};
     static const char *const chunks[] = {"fixed:4096", "cdc:16384"};
     for (size_t c = 0; c < 2; c++) {
         rig r;
@@ -394,7 +398,8 @@ static void only_files_have_content(void **state)
         assert_fails(engram_write(tx, paths[i], "x", 1, NULL, E), ENGRAM_INVALID, "content");
         assert_fails(engram_append(tx, paths[i], "x", 1, NULL, E), ENGRAM_INVALID, "content");
         assert_fails(engram_truncate(tx, paths[i], 1, NULL, E), ENGRAM_INVALID, "content");
-        assert_fails(engram_update_chunk(tx, paths[i], 0, "x", 1, NULL, E), ENGRAM_INVALID, "content");
+        assert_fails(engram_update_chunk(tx, paths[i], 0, "x", 1, NULL, E), ENGRAM_INVALID,
+                     "content");
         assert_fails(engram_tx_read(tx, paths[i], 0, &byte, 1, &got, E), ENGRAM_INVALID, "content");
     }
     assert_fails(engram_write(tx, "f/below", "x", 1, NULL, E), ENGRAM_INVALID, "f");

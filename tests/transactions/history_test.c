@@ -189,13 +189,17 @@ static void snapshots(void **state)
     assert_ok(engram_snapshot_create_at(r.engram, "top", "", &version, E));
     expect_snapshots(&r, "again=2 back=1 first=2 top=5");
     assert_fails(engram_snapshot_create(r.engram, "first", NULL, E), ENGRAM_EXISTS, "'first'");
-    assert_fails(engram_snapshot_create_at(r.engram, "first", "1", NULL, E), ENGRAM_EXISTS, "'first'");
+    assert_fails(engram_snapshot_create_at(r.engram, "first", "1", NULL, E), ENGRAM_EXISTS,
+                 "'first'");
     assert_fails(engram_snapshot_create_at(r.engram, "x", "77", NULL, E), ENGRAM_NOT_FOUND, "77");
-    assert_fails(engram_snapshot_create_at(r.engram, "x", "none", NULL, E), ENGRAM_NOT_FOUND, "none");
+    assert_fails(engram_snapshot_create_at(r.engram, "x", "none", NULL, E), ENGRAM_NOT_FOUND,
+                 "none");
     assert_fails(engram_snapshot_delete(r.engram, "none", E), ENGRAM_NOT_FOUND, "'none'");
-    static const char *const bad[] = {"", "a/b", "17", "2026-11-27", "yesterday", "3 hours ago", ".", "..", "now"};
+    static const char *const bad[] = {"",  "a/b", "17", "2026-11-27", "yesterday", "3 hours ago",
+                                      ".", "..",  "now"};
     for (size_t i = 0; i < sizeof bad / sizeof *bad; i++)
-        assert_fails(engram_snapshot_create(r.engram, bad[i], NULL, E), ENGRAM_INVALID, "names no snapshot");
+        assert_fails(engram_snapshot_create(r.engram, bad[i], NULL, E), ENGRAM_INVALID,
+                     "names no snapshot");
     memset(name, 'n', sizeof name);
     name[256] = 0;
     assert_fails(engram_snapshot_create(r.engram, name, NULL, E), ENGRAM_INVALID, "255");
@@ -437,16 +441,16 @@ static void logs(void **state)
     (void)state;
     rig r;
     rig_init(&r, NULL);
-    rig_mkdir(&r, "d");             /* 1 */
-    rig_text(&r, "d/f", "1");       /* 2 */
-    rig_text(&r, "other", "x");     /* 3 */
-    rig_text(&r, "d/f", "22");      /* 4 */
-    rig_rename(&r, "d", "e");       /* 5 */
-    rig_mkdir(&r, "d");             /* 6 */
-    rig_text(&r, "d/f", "333");     /* 7 */
-    rig_text(&r, "e/f", "4444");    /* 8 */
-    rig_remove(&r, "d");            /* 9 */
-    rig_rename(&r, "e", "d");       /* 10 */
+    rig_mkdir(&r, "d");          /* 1 */
+    rig_text(&r, "d/f", "1");    /* 2 */
+    rig_text(&r, "other", "x");  /* 3 */
+    rig_text(&r, "d/f", "22");   /* 4 */
+    rig_rename(&r, "d", "e");    /* 5 */
+    rig_mkdir(&r, "d");          /* 6 */
+    rig_text(&r, "d/f", "333");  /* 7 */
+    rig_text(&r, "e/f", "4444"); /* 8 */
+    rig_remove(&r, "d");         /* 9 */
+    rig_rename(&r, "e", "d");    /* 10 */
     for (int round = 0; round < 2; round++) {
         rig_names names = {{0}};
         assert_ok(engram_log(r.engram, "d/f", log_visit, &names, E));
@@ -454,7 +458,8 @@ static void logs(void **state)
         names.text[0] = 0;
         assert_ok(engram_log(r.engram, "/e/./f/", log_visit, &names, E));
         assert_string_equal(names.text, "10:- 8:4 5:2");
-        assert_fails(engram_log(r.engram, "never", log_visit, &names, E), ENGRAM_NOT_FOUND, "never");
+        assert_fails(engram_log(r.engram, "never", log_visit, &names, E), ENGRAM_NOT_FOUND,
+                     "never");
         rig_crash(&r);
     }
     rig_fini(&r);

@@ -39,7 +39,9 @@ static const selection selections[] = {
     {"src", {.glob = "lib/*"}, "src/lib/a.c src/lib/b.h"},
     {"src", {.glob = "src/**"}, ""},
     {"", {.kinds = 1u << ENGRAM_KIND_FILE}, "READ src/lib/a.c src/lib/b.h src/main.c src-more"},
-    {"", {.kinds = 1u << ENGRAM_KIND_DIRECTORY | 1u << ENGRAM_KIND_SYMLINK}, "src src/lib src/link"},
+    {"",
+     {.kinds = 1u << ENGRAM_KIND_DIRECTORY | 1u << ENGRAM_KIND_SYMLINK},
+     "src src/lib src/link"},
     {"", {.size_min = 5, .kinds = 1u << ENGRAM_KIND_FILE}, "src/lib/b.h src/main.c"},
     {"", {.size_min = 5, .size_max = 8, .kinds = 1u << ENGRAM_KIND_FILE}, "src/main.c"},
     {"", {.mtime_after_s = 1000, .mtime_before_s = 2000}, "src/main.c"},
@@ -60,16 +62,19 @@ static void filters(void **state)
         for (size_t i = 0; i < sizeof selections / sizeof *selections; i++) {
             const selection *s = &selections[i];
             rig_names names = {{0}};
-            assert_ok(written ? engram_tx_list(tx, s->prefix, &s->filter, rig_names_visit, &names, E)
-                              : engram_list(view, s->prefix, &s->filter, rig_names_visit, &names, E));
+            assert_ok(written
+                          ? engram_tx_list(tx, s->prefix, &s->filter, rig_names_visit, &names, E)
+                          : engram_list(view, s->prefix, &s->filter, rig_names_visit, &names, E));
             if (strcmp(names.text, s->names) != 0)
                 fail_msg("selection %zu: %s", i, names.text);
         }
     }
     rig_names names = {{0}};
     assert_fails(engram_list(view, "no", NULL, rig_names_visit, &names, E), ENGRAM_NOT_FOUND, "no");
-    assert_fails(engram_list(view, "READ/x", NULL, rig_names_visit, &names, E), ENGRAM_NOT_FOUND, "READ/x");
-    assert_fails(engram_tx_list(tx, "no", NULL, rig_names_visit, &names, E), ENGRAM_NOT_FOUND, "no");
+    assert_fails(engram_list(view, "READ/x", NULL, rig_names_visit, &names, E), ENGRAM_NOT_FOUND,
+                 "READ/x");
+    assert_fails(engram_tx_list(tx, "no", NULL, rig_names_visit, &names, E), ENGRAM_NOT_FOUND,
+                 "no");
     engram_abort(&tx);
     engram_unpin(&view);
     uint64_t version = rig_text(&r, "src/main.c", "new");

@@ -105,7 +105,8 @@ static void renames(void **state)
     assert_fails(engram_rename(tx, "f", "d", NULL, E), ENGRAM_INVALID, "d is a directory");
     assert_fails(engram_rename(tx, "empty", "f", NULL, E), ENGRAM_INVALID, "f is no directory");
     assert_fails(engram_rename(tx, "empty", "d", NULL, E), ENGRAM_INVALID, "d is not empty");
-    assert_fails(engram_rename(tx, "d", "d/e/y", NULL, E), ENGRAM_INVALID, "d cannot move below itself");
+    assert_fails(engram_rename(tx, "d", "d/e/y", NULL, E), ENGRAM_INVALID,
+                 "d cannot move below itself");
     assert_fails(engram_rename(tx, "d", "./d//e/y", NULL, E), ENGRAM_INVALID, "below itself");
     assert_fails(engram_rename(tx, "d", "d/e", NULL, E), ENGRAM_INVALID, "");
     assert_fails(engram_rename(tx, "d/e", "d", NULL, E), ENGRAM_INVALID, "d is not empty");
@@ -259,7 +260,17 @@ static void odd_names(void **state)
     rig_init(&r, NULL);
     memset(long_name, 'n', 255);
     long_name[255] = 0;
-    static const char *const fine[] = {"...", " ", ".a", "..a", "a\nb", "*?[]\\", "\xff\xfe\x80", "\x01", "-", "~", "\xc3\xa4\xe2\x82\xac"};
+    static const char *const fine[] = {"...",
+                                       " ",
+                                       ".a",
+                                       "..a",
+                                       "a\nb",
+                                       "*?[]\\",
+                                       "\xff\xfe\x80",
+                                       "\x01",
+                                       "-",
+                                       "~",
+                                       "\xc3\xa4\xe2\x82\xac"};
     engram_transaction *tx = rig_begin(&r);
     for (size_t i = 0; i < sizeof fine / sizeof *fine; i++)
         assert_ok(engram_write(tx, fine[i], fine[i], strlen(fine[i]), NULL, E));

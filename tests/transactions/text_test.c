@@ -1,4 +1,5 @@
-/* What the folder decides by itself: patterns of paths, times as people write them, rules of retention. */
+/* What the folder decides by itself: patterns of paths, times as people write them, rules of
+ * retention. */
 #include <time.h>
 
 #include "base/clock.h"
@@ -224,15 +225,31 @@ typedef struct duration {
 } duration;
 
 static const duration durations[] = {
-    {"0", true, 0},           {"90", true, 90},          {"90s", true, 90},
-    {"90 s", true, 90},       {"15m", true, 900},        {"3h", true, 10800},
-    {"2d", true, 172800},     {"1w", true, 604800},      {"2 weeks", true, 1209600},
-    {"1 hour", true, 3600},   {"1 minutes", true, 60},   {"", false, 0},
-    {"h", false, 0},          {"3x", false, 0},          {"3 h h", false, 0},
-    {"3h ", false, 0},        {" 3h", false, 0},         {"-3h", false, 0},
-    {"3.5h", false, 0},       {"3hh", false, 0},         {"3H", false, 0},
-    {"3hours2", false, 0},    {"9999999999999999999", false, 0},
-    {"999999999999999999w", false, 0}, {"3 ", false, 0},
+    {"0", true, 0},
+    {"90", true, 90},
+    {"90s", true, 90},
+    {"90 s", true, 90},
+    {"15m", true, 900},
+    {"3h", true, 10800},
+    {"2d", true, 172800},
+    {"1w", true, 604800},
+    {"2 weeks", true, 1209600},
+    {"1 hour", true, 3600},
+    {"1 minutes", true, 60},
+    {"", false, 0},
+    {"h", false, 0},
+    {"3x", false, 0},
+    {"3 h h", false, 0},
+    {"3h ", false, 0},
+    {" 3h", false, 0},
+    {"-3h", false, 0},
+    {"3.5h", false, 0},
+    {"3hh", false, 0},
+    {"3H", false, 0},
+    {"3hours2", false, 0},
+    {"9999999999999999999", false, 0},
+    {"999999999999999999w", false, 0},
+    {"3 ", false, 0},
 };
 
 static void spans(void **state)
@@ -266,21 +283,21 @@ typedef struct rule {
 /* Ages in seconds of the entries, oldest first; now is Wednesday 2026-11-25 12:00 UTC. */
 #define NOW UINT64_C(1795608000)
 static const uint64_t ages[] = {
-    400 * 86400, /* 0: 2025-10-21 */
-    329 * 86400, /* 1: 2025-12-31 */
-    328 * 86400, /* 2: 2026-01-01 */
-    60 * 86400,  /* 3: 2026-09-26 */
-    26 * 86400,  /* 4: 2026-10-30 */
-    25 * 86400,  /* 5: 2026-10-31 */
-    10 * 86400,  /* 6: Sunday 2026-11-15 */
-    9 * 86400,   /* 7: Monday 2026-11-16 */
+    400 * 86400,   /* 0: 2025-10-21 */
+    329 * 86400,   /* 1: 2025-12-31 */
+    328 * 86400,   /* 2: 2026-01-01 */
+    60 * 86400,    /* 3: 2026-09-26 */
+    26 * 86400,    /* 4: 2026-10-30 */
+    25 * 86400,    /* 5: 2026-10-31 */
+    10 * 86400,    /* 6: Sunday 2026-11-15 */
+    9 * 86400,     /* 7: Monday 2026-11-16 */
     86400 + 43201, /* 8: 2026-11-23 23:59:59 */
     86400 + 43200, /* 9: 2026-11-24 00:00 */
-    7200,        /* 10: 10:00 */
-    3601,        /* 11: 10:59:59 */
-    3600,        /* 12: 11:00 */
-    60,          /* 13 */
-    5,           /* 14 */
+    7200,          /* 10: 10:00 */
+    3601,          /* 11: 10:59:59 */
+    3600,          /* 12: 11:00 */
+    60,            /* 13 */
+    5,             /* 14 */
 };
 
 static const rule rules[] = {

@@ -294,14 +294,10 @@ static void public_life(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(reads_its_own_writes),
-        cmocka_unit_test(abort_leaves_nothing),
-        cmocka_unit_test(failed_calls_change_nothing),
-        cmocka_unit_test(memory_runs_out),
-        cmocka_unit_test(nothing_written_is_no_version),
-        cmocka_unit_test(changes_during_a_walk),
-        cmocka_unit_test(a_reader_writes_nothing),
-        cmocka_unit_test(public_life),
+        cmocka_unit_test(reads_its_own_writes),          cmocka_unit_test(abort_leaves_nothing),
+        cmocka_unit_test(failed_calls_change_nothing),   cmocka_unit_test(memory_runs_out),
+        cmocka_unit_test(nothing_written_is_no_version), cmocka_unit_test(changes_during_a_walk),
+        cmocka_unit_test(a_reader_writes_nothing),       cmocka_unit_test(public_life),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
