@@ -315,7 +315,7 @@ static engram_status need_directory(engram_transaction *tx, uint64_t number, con
     EG_TRY(eg_fs_get(tx->root, number, &inode, &tx->scratch, error));
     return inode.kind == EG_KIND_DIRECTORY
                ? ENGRAM_OK
-               : eg_fail(error, ENGRAM_NOT_FOUND, "%.*s is a %s: no directory", (int)(rest - path),
+               : eg_fail(error, ENGRAM_INVALID, "%.*s is a %s: no directory", (int)(rest - path),
                          path, engram_kind_name((engram_kind)inode.kind));
 }
 
