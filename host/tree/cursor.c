@@ -1,8 +1,8 @@
 /* Cursors: a walk in key order over a root or an edit.
  *
- * A cursor holds the leaf it stands on, and knows the key at which the next leaf begins: it gets
- * there from the top. That costs a descent for each leaf, and saves holding the way down, which
- * many threads would have to count references for. */
+ * A cursor holds the leaf it stands on, no more. It gets to the next one from the top: down to its
+ * leaf again, to see at which key the next begins, and then there. Most walks are short, and then
+ * this costs less than holding the way down, whose references many threads would have to count. */
 #include "base/memory.h"
 #include "tree/nodes.h"
 
@@ -13,7 +13,6 @@ struct eg_cursor {
     eg_edit *edit;
     eg_loan leaf; /* no node: it stands on nothing */
     size_t index;
-    eg_bound next; /* leaf */
 };
 
 static engram_status create_cursor(eg_nodes *nodes, eg_root *root, eg_edit *edit,
@@ -61,39 +60,48 @@ static eg_link top_of(const eg_cursor *cursor)
     return cursor->edit ? cursor->edit->top : cursor->root->top;
 }
 
-/* To the leaf that key belongs to. */
-static engram_status enter(eg_cursor *cursor, eg_view key, engram_error *error)
+/* To the leaf that key belongs to; it becomes the caller's. bound may be NULL. */
+static engram_status find_leaf(const eg_cursor *cursor, eg_view key, eg_bound *bound, eg_loan *leaf,
+                               engram_error *error)
 {
-    eg_loan loan = {0};
     eg_visitor *visit = eg_cache_visit(cursor->nodes->cache);
     engram_status status =
-        eg_tree_descend(cursor->nodes, top_of(cursor), key, &visit, &loan, &cursor->next, error);
+        eg_tree_descend(cursor->nodes, top_of(cursor), key, &visit, leaf, bound, error);
     /* What an edit made is held by the root or the edit; what is clean was lent by the visit. */
-    if (status == ENGRAM_OK && !loan.held && loan.node->epoch == 0)
-        loan.held = eg_node_retain(loan.node);
+    if (status == ENGRAM_OK && !leaf->held && leaf->node->epoch == 0)
+        leaf->held = eg_node_retain(leaf->node);
     eg_visit_end(visit);
-    cursor->leaf = status == ENGRAM_OK ? loan : (eg_loan){0};
+    if (status != ENGRAM_OK)
+        *leaf = (eg_loan){0};
     return status;
 }
 
-/* To the first entry of the next leaf. Keys must rise from leaf to leaf: what only claims to be a
- * tree ends here. */
+/* Keys must rise from leaf to leaf: what only claims to be a tree ends here. */
+static engram_status check_order(const eg_cursor *cursor, eg_view last, const eg_node *next,
+                                 engram_error *error)
+{
+    if (eg_key_compare(last, eg_page_key(&next->page, 0)) < 0)
+        return ENGRAM_OK;
+    return eg_fail(error, ENGRAM_DAMAGED, "%s: neighbouring leaves are not in order",
+                   cursor->nodes->path);
+}
+
+/* To the first entry of the next leaf. */
 static engram_status next_leaf(eg_cursor *cursor, engram_error *error)
 {
-    if (!cursor->next.known)
-        return ENGRAM_NOT_FOUND;
     eg_bound bound;
-    bound.size = cursor->next.size;
-    memcpy(bound.bytes, cursor->next.bytes, bound.size);
-    eg_loan last = cursor->leaf;
-    engram_status status = enter(cursor, (eg_view){bound.bytes, bound.size}, error);
+    eg_loan same, next;
+    const eg_page *page = &cursor->leaf.node->page;
+    eg_view last = eg_page_key(page, page->count - 1);
+    EG_TRY(find_leaf(cursor, last, &bound, &same, error));
+    eg_node_release(same.held);
+    if (!bound.known)
+        return ENGRAM_NOT_FOUND;
+    EG_TRY(find_leaf(cursor, (eg_view){bound.bytes, bound.size}, NULL, &next, error));
+    engram_status status = check_order(cursor, last, next.node, error);
+    eg_node_release(cursor->leaf.held);
+    cursor->leaf = next;
     cursor->index = 0;
-    if (status == ENGRAM_OK &&
-        eg_key_compare(eg_page_key(&last.node->page, last.node->page.count - 1),
-                       eg_page_key(&cursor->leaf.node->page, 0)) >= 0)
-        status = eg_fail(error, ENGRAM_DAMAGED, "%s: neighbouring leaves are not in order",
-                         cursor->nodes->path);
-    eg_node_release(last.held);
     return status;
 }
 
@@ -112,7 +120,7 @@ engram_status eg_cursor_seek(eg_cursor *cursor, eg_view key, engram_error *error
     leave(cursor);
     if (eg_link_empty(top_of(cursor)))
         return ENGRAM_NOT_FOUND;
-    EG_TRY(enter(cursor, key, error));
+    EG_TRY(find_leaf(cursor, key, NULL, &cursor->leaf, error));
     bool found;
     cursor->index = eg_page_search(&cursor->leaf.node->page, key, &found);
     return step_on(cursor, error);
