@@ -114,7 +114,10 @@ engram_status eg_store_trim_segment(eg_store *store, eg_segment *segment, engram
         return ENGRAM_OK;
     eg_file *file = NULL;
     EG_TRY(io->open(io, eg_segment_name(segment), EG_OPEN_WRITE, &file, error));
-    engram_status status = io->truncate(io, file, end, error);
+    /* The sealed header may be there without being durable: only then what it replaces may go. */
+    engram_status status = io->sync(io, file, error);
+    if (status == ENGRAM_OK)
+        status = io->truncate(io, file, end, error);
     if (status == ENGRAM_OK)
         status = io->sync(io, file, error);
     io->close(io, &file);
