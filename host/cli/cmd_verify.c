@@ -6,6 +6,8 @@
 static const eg_option options[] = {
     {"subset", 0, "P%", "read the content of this share of the chunks only; default 100%"},
     EG_OPTION_AT,
+    {"repair", 0, NULL, "mend what can be mended; what is replaced is put aside, nothing is removed"},
+    {"dry-run", 0, NULL, "with --repair: only tell what would be done"},
     {0},
 };
 
@@ -51,8 +53,8 @@ static engram_status report(eg_verification *v, engram_error *error)
     if (v->count != 0)
         return eg_fail(error, ENGRAM_DAMAGED,
                        "%s: %" PRIu64
-                       " problems found; extract what can still be read, and restore the rest "
-                       "from its source",
+                       " problems found; engram verify --repair mends what can be, --dry-run "
+                       "tells before",
                        eg_engram_dir(cli->engram), v->count);
     eg_output_say(cli, "no problem found: %s in %.2f s, %s\n", eg_text_bytes(bytes, v->bytes_done),
                   seconds, eg_text_rate(rate, v->bytes_done, seconds));
@@ -87,6 +89,12 @@ static engram_status run(eg_cli *cli, engram_error *error)
     const char *when = eg_option_text(cli, "at");
     if (when != NULL && eg_option_text(cli, "subset") != NULL)
         return eg_fail(error, ENGRAM_INVALID, "verify: --at and --subset exclude each other");
+    bool repair = eg_option_flag(cli, "repair"), dry_run = eg_option_flag(cli, "dry-run");
+    if ((repair && (when != NULL || eg_option_text(cli, "subset") != NULL)) || (dry_run && !repair))
+        return eg_fail(error, ENGRAM_INVALID,
+                       "verify: --repair goes with --dry-run only, and --dry-run with --repair");
+    if (repair)
+        return eg_cli_repair(cli, dry_run, error);
     EG_TRY(eg_option_share(cli, "subset", &subset, error));
     EG_TRY(eg_cli_open_pool(cli, error));
     EG_TRY(eg_cli_open(cli, true, error));
@@ -108,11 +116,17 @@ const eg_command eg_command_verify = {
                "chunk, and computes hypervectors and the root anew. Each problem is a line; with "
                "any, the exit\n"
                "code is 13. --subset 5% reads a part of the content, and all the rest.\n\n"
+               "With --repair what is derived is computed anew, and what is damaged is taken from wherever "
+               "a good\n"
+               "copy is. What is lost is told, and reads of it go on failing. What is replaced goes "
+               "to quarantine/\n"
+               "in the engram. It works on an engram that does not open, too; nobody may be writing.\n\n"
                "With --at only the files of that version are read, as their readers would, and "
                "problems are told\n"
                "by path.\n",
     .examples = "  engram verify -e my.engram\n  engram verify -e my.engram --subset 5% --json\n"
-                "  engram verify -e my.engram --at before-upgrade\n",
+                "  engram verify -e my.engram --at before-upgrade\n"
+                "  engram verify -e my.engram --repair --dry-run\n",
     .options = options,
     .run = run,
 };

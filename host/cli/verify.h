@@ -19,4 +19,7 @@ void eg_verification_problem(eg_verification *verification, const char *message)
 engram_status eg_verify_at(eg_verification *verification, const char *when, uint64_t *version,
                            uint64_t *files, engram_error *error);
 
+/* verify --repair; the engram is not open. */
+engram_status eg_cli_repair(eg_cli *cli, bool dry_run, engram_error *error);
+
 #endif

@@ -121,4 +121,7 @@ typedef struct eg_verify_options {
 } eg_verify_options;
 engram_status eg_engram_verify(eg_engram *engram, const eg_verify_options *options, uint64_t *problems, engram_error *error);
 
+/* engram_repair, through io. */
+engram_status eg_engram_repair(eg_io *io, const char *dir, const engram_repair_options *options, engram_repaired *repaired, engram_error *error);
+
 #endif

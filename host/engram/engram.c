@@ -178,7 +178,7 @@ engram_status eg_engram_create(eg_io *io, const char *dir, const eg_engram_confi
     char *journal_dir = eg_path_join(dir, "journal");
     engram_status status = journal_dir == NULL ? no_memory(error) : ENGRAM_OK;
     if (status == ENGRAM_OK)
-        status = eg_journal_create(io, journal_dir, error);
+        status = eg_journal_create(io, journal_dir, 1, error);
     if (status == ENGRAM_OK)
         status = write_genesis(io, dir, now, &manifest, error);
     if (status == ENGRAM_OK)

@@ -71,6 +71,9 @@ engram_status eg_checkpoint_sweep(eg_io *io, const char *dir, const uint64_t *ke
 /* LOCK: byte 0 is the writer's; readers hold the slot of their generation, a checkpoint's number. */
 engram_status eg_lock_writer(eg_io *io, const char *dir, eg_file **lock, engram_error *error);
 
+/* Keeps writers out, and changes nothing: for who only looks at what a repair would do. */
+engram_status eg_lock_looker(eg_io *io, const char *dir, eg_file **lock, engram_error *error);
+
 typedef struct eg_slot { /* both NULL: none */
     eg_file *opening; /* keeps everything that opening reads */
     eg_file *open;    /* keeps the segments */
@@ -245,6 +248,15 @@ void eg_checkpointer_ask_file(eg_engram *engram);
 void eg_checkpointer_wait(eg_engram *engram);
 /* Whether the limits of journal or memory ask for one; far: by so much that commits should wait. */
 bool eg_checkpoint_due(eg_engram *engram, bool far);
+
+/* ---- quarantine.c ---- */
+
+/* Does the moves that MANIFEST.json says are left, and says there that they are done. Again after a crash. */
+engram_status eg_quarantine_finish(eg_io *io, const char *dir, eg_manifest *manifest, engram_error *error);
+/* Makes DIR/quarantine/FOLDER, which is not there yet; folder is for eg_free. */
+engram_status eg_quarantine_create(eg_io *io, const char *dir, char **folder, engram_error *error);
+/* Copies bytes that are to be replaced, durably: to DIR/quarantine/FOLDER/NAME. */
+engram_status eg_quarantine_keep(eg_io *io, const char *dir, const char *folder, const char *name, eg_view bytes, engram_error *error);
 
 /* ---- sweep.c ---- */
 

@@ -65,6 +65,22 @@ engram_status eg_lock_writer(eg_io *io, const char *dir, eg_file **lock, engram_
     return status;
 }
 
+engram_status eg_lock_looker(eg_io *io, const char *dir, eg_file **lock, engram_error *error)
+{
+    engram_error inner = {0};
+    engram_status status = open_lock(io, dir, EG_OPEN_READ, lock, &inner);
+    if (status == ENGRAM_NOT_FOUND)
+        return ENGRAM_OK;
+    if (status == ENGRAM_OK)
+        status = io->lock(io, *lock, WRITER_BYTE, EG_LOCK_SHARED, &inner);
+    if (status == ENGRAM_OK)
+        return status;
+    status = status == ENGRAM_LOCKED ? locked_by(io, dir, *lock, error)
+                                     : eg_fail(error, status, "%s", inner.message);
+    io->close(io, lock);
+    return status;
+}
+
 static uint64_t slot_byte(uint64_t generation, bool opening)
 {
     return SLOTS_OFFSET + 2 * generation + (opening ? 0 : 1);

@@ -412,6 +412,7 @@ static engram_status start_writing(eg_engram *e, const char *journal_dir, const 
                                    engram_error *error)
 {
     EG_TRY(count_rewritten(e, error));
+    EG_TRY(eg_quarantine_finish(e->io, e->dir, &e->manifest, error));
     EG_TRY(eg_journal_open(e->io, journal_dir, end,
                            &(eg_journal_options){.file_size = eg_engram_journal_file_size(e)}, &e->journal,
                            error));

@@ -69,8 +69,19 @@ typedef struct eg_journal_options {
     uint64_t file_size; /* preallocated; 0: 64 MiB. A record larger than what is left starts a new file */
 } eg_journal_options;
 
-/* Makes the first file of a new log in dir, durably: with it, {1, 1} can be read and is empty. */
-engram_status eg_journal_create(eg_io *io, const char *dir, engram_error *error);
+/* Makes the first file of a new log in dir, durably: with it, a log that starts there can be read and is empty.
+ * number: 1 in a new engram, else above all files that are there. */
+engram_status eg_journal_create(eg_io *io, const char *dir, uint64_t number, engram_error *error);
+
+typedef struct eg_journal_rest { /* valid records behind the place where reading had to end */
+    uint64_t records, commits; /* commits: of them, those that end a transaction */
+    uint64_t sequence_last;    /* the highest of them */
+    uint64_t transaction_last;
+    uint64_t file_last;        /* the highest number of a file in dir, with records or not; 0: none */
+} eg_journal_rest;
+
+/* What of a damaged log lies behind end, as eg_journal_read gave it: looked for, not read. */
+engram_status eg_journal_find_rest(eg_io *io, const char *dir, const eg_journal_end *end, eg_journal_rest *rest, engram_error *error);
 
 /* Cuts what lies beyond end (and removes later files), durably, and starts a new file after it; a file without
  * records goes on being used. dir must exist. For a new engram, end is {0, 0, 1, 0}. */

@@ -234,10 +234,10 @@ engram_status eg_journal_open(eg_io *io, const char *dir, const eg_journal_end *
     return status;
 }
 
-engram_status eg_journal_create(eg_io *io, const char *dir, engram_error *error)
+engram_status eg_journal_create(eg_io *io, const char *dir, uint64_t number, engram_error *error)
 {
     eg_file *file = NULL;
-    char *path = eg_journal_file_path(dir, 1);
+    char *path = eg_journal_file_path(dir, number);
     if (path == NULL)
         return eg_fail(error, ENGRAM_NO_MEMORY, "no memory for the journal in %s", dir);
     engram_status status = io->open(io, path, EG_OPEN_WRITE | EG_OPEN_MAY_CREATE, &file, error);

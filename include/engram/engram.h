@@ -305,6 +305,34 @@ typedef struct engram_verified { /* what was looked at, and found */
  * readers. ENGRAM_OK also when there are problems. options may be NULL. */
 ENGRAM_API engram_status engram_verify(struct engram *e, const engram_verify_options *options, engram_verified *verified, engram_error *error);
 
+typedef struct engram_repair_options { /* zero: the defaults */
+    bool dry_run;     /* only tell: nothing at all is written */
+    uint32_t threads; /* 0: one for each core */
+    void *context;    /* of the functions, which may be NULL and are called one at a time, by any thread */
+    void (*step)(void *context, const char *message); /* what is wrong and what is done about it, a sentence each */
+    void (*lost)(void *context, const char *message); /* what cannot be brought back, also from earlier repairs */
+    void (*progress)(void *context, uint64_t bytes_done, uint64_t bytes_total);
+} engram_repair_options;
+
+typedef struct engram_repaired {
+    bool needed;                /* something was (dry_run: is) to be repaired */
+    uint64_t version;           /* the newest afterwards */
+    uint64_t segments_damaged, chunks_saved; /* chunks_saved: good ones of damaged segments */
+    uint64_t transactions_lost; /* known to have been committed, and not there any more */
+    uint64_t versions_rebuilt, versions_lost; /* of the retained ones */
+    uint64_t inodes_restored;   /* taken from another version, or without names linked below lost+found */
+    uint64_t files_damaged;     /* of the newest version: some of their content is lost */
+    char quarantine[64];        /* folder below DIR/quarantine; "" when nothing was moved there */
+} engram_repaired;
+
+/* Repairs an engram that nobody has open to write, also one that cannot be opened. What is derived is computed anew;
+ * chunks, journal records, tree nodes, MANIFEST.json and the checkpoint are taken from wherever a good copy is. What
+ * is lost stays lost and is told: a read of it fails, naming the chunk. Nothing is removed: what is replaced goes to
+ * DIR/quarantine. ENGRAM_OK also when something was lost, or nothing was to be done. ENGRAM_LOCKED, ENGRAM_NEWER,
+ * ENGRAM_IO: the disk failed, and nothing was changed that counts; ENGRAM_NOT_ENGRAM; ENGRAM_DAMAGED: what is left
+ * does not suffice. options may be NULL. */
+ENGRAM_API engram_status engram_repair(const char *directory, const engram_repair_options *options, engram_repaired *repaired, engram_error *error);
+
 /* ---- figures ---- */
 
 typedef struct engram_metrics {

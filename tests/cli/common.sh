@@ -65,6 +65,7 @@ run_tests() {
     from=$EPOCHREALTIME
     mkdir "$work/$name" && cd "$work/$name" || exit 1
     rm -f "$work/out" "$work/err"
+    declare -F "test_$name" >/dev/null || die "there is no test $name"
     "test_$name"
     cd "$work" && remove_tree "$work/$name"
     awk -v name="$name" -v a="$from" -v b="$EPOCHREALTIME" 'BEGIN { printf "ok %-20s %5.1f s\n", name, b - a }'

@@ -771,4 +771,34 @@ test_mixed_with_encode() {
   expect 0 verify -e e
 }
 
+test_repair() {
+  expect 0 init -e e
+  random_bytes 400000 >r
+  expect 0 put -e e kept r
+  put other small
+  expect 0 verify -e e --repair
+  prints 'nothing to repair'
+  expect 2 verify -e e --dry-run
+  expect 2 verify -e e --repair --subset 5%
+  cp e/MANIFEST.json manifest
+  rm e/MANIFEST.json
+  expect 10 ls -e e
+  expect 0 verify -e e --repair --dry-run --json
+  json '.needed and .dry_run and (.steps | length) > 0'
+  [ ! -e e/MANIFEST.json ] || die "a dry run wrote"
+  expect 0 verify -e e --repair --json
+  json '.needed and (.dry_run | not) and .files_damaged == 0'
+  expect 0 get -e e kept
+  same "$work/out" r
+  holds other small
+  expect 0 verify -e e
+  # A chunk that is lost is told, and never presented as something else.
+  printf 'XXXXXXXX' | dd of=e/segments/00000001.seg bs=1 seek=20000 conv=notrunc status=none
+  expect 13 verify -e e
+  expect 0 verify -e e --repair --json
+  json '.needed and .files_damaged == 1 and (.lost | length) > 0 and (.quarantine | length) > 0'
+  expect 13 get -e e kept
+  holds other small
+}
+
 run_tests "$@"

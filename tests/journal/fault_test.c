@@ -170,7 +170,7 @@ static owner new_owner(const char *dir)
 {
     empty_dir(dir);
     owner o = {.start = {1, 1}};
-    assert_int_equal(eg_journal_create(quick_io(), dir, NULL), ENGRAM_OK);
+    assert_int_equal(eg_journal_create(quick_io(), dir, 1, NULL), ENGRAM_OK);
     live(&o, quick_io(), dir); /* so that there is something to reopen */
     assert_int_equal(o.failed, ENGRAM_OK);
     o.prepares = 0;
