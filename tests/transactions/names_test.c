@@ -22,7 +22,7 @@ static void removes(void **state)
     assert_fails(engram_remove(tx, "no", &now, E), ENGRAM_CONFLICT, "no");
     assert_fails(engram_remove(tx, "", NULL, E), ENGRAM_INVALID, "root");
     assert_fails(engram_remove(tx, "g", &old, E), ENGRAM_CONFLICT, "g");
-    assert_fails(engram_remove(tx, "d/f/x", NULL, E), ENGRAM_NOT_FOUND, "d/f/x");
+    assert_fails(engram_remove(tx, "d/f/x", NULL, E), ENGRAM_INVALID, "d/f is a file");
     assert_ok(engram_remove(tx, "g", &now, E));
     tx_expect_absent(tx, "g");
     assert_int_equal(tx_stat(tx, "d/f").links, 1);
