@@ -251,11 +251,6 @@ static engram_status check_name(engram_transaction *tx, uint64_t directory, eg_v
 
 engram_status eg_tx_need_parent(engram_transaction *tx, const eg_place *place, engram_error *error)
 {
-    eg_inode parent;
-    EG_TRY(eg_fs_get(tx->root, place->parent, &parent, &tx->scratch, error));
-    if (parent.kind != EG_KIND_DIRECTORY)
-        return eg_fail(error, ENGRAM_INVALID, "%s: a %s holds no names, only a directory does",
-                       place->path, engram_kind_name((engram_kind)parent.kind));
     return eg_tx_check_inode(tx, place->parent, EG_CHECK_PRESENT, true, error);
 }
 

@@ -62,7 +62,7 @@ engram_status eg_tx_check_inode(engram_transaction *tx, uint64_t number, eg_chec
 engram_status eg_tx_check_listing(engram_transaction *tx, uint64_t directory, bool written, engram_error *error);
 /* Whether what is at the place is what the caller expects. */
 engram_status eg_tx_expect(const eg_place *place, const engram_expected *expected, engram_error *error);
-/* The parent must be a directory, and stay. For calls that make a name. */
+/* The parent, which find has seen to be a directory, must stay. For calls that make a name. */
 engram_status eg_tx_need_parent(engram_transaction *tx, const eg_place *place, engram_error *error);
 uint64_t eg_tx_new_inode(engram_transaction *tx);
 eg_time eg_tx_now(void);

@@ -335,7 +335,7 @@ static void back_with_one_path(void **state)
     engram_view *view = pin(&r, "1");
     engram_transaction *tx = rig_begin(&r);
     assert_fails(engram_rollback(tx, view, "never", NULL, E), ENGRAM_NOT_FOUND, "never");
-    assert_fails(engram_rollback(tx, view, "h/never", NULL, E), ENGRAM_NOT_FOUND, "never");
+    assert_fails(engram_rollback(tx, view, "h/never", NULL, E), ENGRAM_INVALID, "h is a file");
     assert_ok(engram_remove_all(tx, "d", NULL, E));
     assert_fails(engram_rollback(tx, view, "d/f", NULL, E), ENGRAM_NOT_FOUND, "d");
     assert_ok(engram_rollback(tx, view, "d", NULL, E)); /* with what the transaction did itself */
