@@ -126,6 +126,26 @@ void workload_immediate(world *w)
     put_as(w, "a", 3, ENGRAM_DURABILITY_IMMEDIATE);
 }
 
+/* What a loser left is durable, and no record has told of it, when others find it who bring chunks
+ * of their own along. */
+void workload_found_again(world *w)
+{
+    writer loser, finder;
+    world_create(w);
+    world_put(w, "a", 1, 100);
+    world_explore(w);
+    for (unsigned i = 0; i < 3; i++) {
+        world_begin(w, &loser);
+        writer_put(&loser, "a", 20 + i, 20000);
+        world_put(w, "a", 10 + i, 100);
+        world_commit_conflict(w, &loser);
+        world_begin(w, &finder);
+        writer_put(&finder, "b", 20 + i, 8192);
+        writer_put(&finder, "c", 30 + i, 700);
+        world_commit(w, &finder);
+    }
+}
+
 /* Ids that are missing, in a segment that is sealed with more than was told of it. */
 void workload_gaps(world *w)
 {

@@ -23,11 +23,13 @@ static const char usage[] =
     "opens it. Exit code 0: everything was as it should be; 1: violations; 2: wrong usage.\n"
     "\n"
     "  --states N    distinct states to try (20000)\n"
-    "  --thin N      only every N-th state, by its hash (1)\n"
+    "  --thin N      one in N of the planned states (1)\n"
     "  --keep DIR    save the disks of violations, or the one that is repeated\n"
     "  --lie NAME    the disk lies about a kind of sync; --lie-at N: only about the N-th such "
     "call\n"
-    "  --mutants     each kind of lie in turn, told always or once: all must be found out\n"
+    "  --mutants     each kind of lie in turn, told at all calls and only at the first, second "
+    "and\n"
+    "                third: all must be found out; shows by which workload\n"
     "  --list        the workloads and lies; with --workload its operations\n";
 
 static int find_workload(const char *name)
@@ -116,7 +118,7 @@ static void print_trace(const arguments *a)
     liar l = a->options.liar;
     char text[200];
     fixed_world_reset((uint64_t)a->options.only + 1);
-    if (!world_record(&w, &workloads[a->options.only], liar_ask, &l))
+    if (!world_record(&w, &workloads[a->options.only], &l))
         printf("cannot be recorded: %s\n", w.failure);
     platter p;
     platter_init(&p, &w.trace);
@@ -166,33 +168,44 @@ static int explore(const arguments *a)
     return report.all.violations == 0 ? 0 : 1;
 }
 
-/* Whether the lie, told at the n-th call of its kind (0: at all), is found out. */
-static bool is_found_out(arguments *a, const named_lie *what, unsigned at)
+/* Which workload found the lie out, told at the n-th call of its kind (0: at all); NULL: none. */
+static const char *find_out(arguments *a, const named_lie *what, unsigned at)
 {
     explorer_report report;
     a->options.liar = (liar){.what = what, .at = at};
     explorer_run(&a->options, &report);
-    bool found = report.all.violations > 0;
-    if (!found)
-        printf("MISSED: explore --lie %s --lie-at %u\n", what->name, at);
-    return found;
+    for (size_t i = 0; i < workload_count; i++)
+        if (report.by_workload[i].violations > 0)
+            return workloads[i].name;
+    return NULL;
+}
+
+static bool run_mutant(arguments *a, const named_lie *what)
+{
+    enum { CALLS = 4 };
+    unsigned missed = 0;
+    printf("%-16s", what->name);
+    for (unsigned at = 0; at < CALLS; at++) {
+        const char *finder = find_out(a, what, at);
+        missed += finder == NULL;
+        printf(" %u: %-14s", at, finder != NULL ? finder : "MISSED");
+        fflush(stdout);
+    }
+    printf(" %s\n", what->about);
+    return missed == 0;
 }
 
 /* Every lie must be found out, be it told always or once. */
 static int run_mutants(arguments *a)
 {
-    enum { CALLS = 4 };
-    unsigned missed = 0;
+    const named_lie *only = a->options.liar.what;
+    bool all_found = true;
     a->options.stop_at_first = true;
     a->options.quiet = true;
-    for (size_t i = 0; i < named_lie_count; i++) {
-        unsigned before = missed;
-        for (unsigned at = 0; at < CALLS; at++)
-            missed += !is_found_out(a, &named_lies[i], at);
-        printf("%-16s %s: %s\n", named_lies[i].name, missed == before ? "found out" : "MISSED",
-               named_lies[i].about);
-    }
-    return missed == 0 ? 0 : 1;
+    for (size_t i = 0; i < named_lie_count; i++)
+        if (only == NULL || only == &named_lies[i])
+            all_found &= run_mutant(a, &named_lies[i]);
+    return all_found ? 0 : 1;
 }
 
 int main(int argc, char **argv)

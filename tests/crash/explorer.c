@@ -78,6 +78,12 @@ static bool has_enough(const explorer *x)
     return has_stopped(x) || atomic_load(&x->shared->distinct) >= x->options->states;
 }
 
+/* What is planned is tried in any case. */
+static bool is_over(const visit *v)
+{
+    return v->round == 0 ? has_stopped(v->x) : has_enough(v->x);
+}
+
 static bool is_chosen(const explorer_options *options, int index)
 {
     if (options->liar.what != NULL && workloads[index].cuts)
@@ -166,17 +172,13 @@ static void count_new(visit *v)
         atomic_fetch_add(&counts_of(v)->in_recovery, 1);
 }
 
-static bool is_wanted(const visit *v, uint64_t hash)
-{
-    uint64_t thin = v->x->options->thin * (v->in_recovery ? RECOVERY_THIN : 1);
-    return (hash ^ v->x->options->seed) % thin == 0;
-}
-
-/* Of steps where much is pending there are many states, each costly to make. */
+/* Chosen by number and not by what they are, since states are costly to make. */
 static bool is_left_out(visit *v, const platter *p)
 {
-    uint64_t share = p->pending_count / PENDING_MUCH;
-    return share > 1 && (v->number++ + v->x->options->seed + p->step) % share != 0;
+    uint64_t much = 1 + p->pending_count / PENDING_MUCH;
+    uint64_t thin = v->x->options->thin * (v->in_recovery ? RECOVERY_THIN : 1) * much;
+    uint64_t draw = v->x->options->seed * 1000003 + p->step * 10007 + v->number++;
+    return thin > 1 && crash_random(&draw) % thin != 0;
 }
 
 static bool visit_state(void *context, const platter *p, const choice *choices)
@@ -189,7 +191,7 @@ static bool visit_state(void *context, const platter *p, const choice *choices)
     bool is_new = false;
     hash += hash == 0;
     v->tried++;
-    table_slot *slot = is_wanted(v, hash) ? table_claim(&v->x->table, hash, &is_new) : NULL;
+    table_slot *slot = table_claim(&v->x->table, hash, &is_new);
     if (slot != NULL) {
         uint64_t digest = atomic_load(&slot->digest);
         note_place(v, p, choices);
@@ -206,7 +208,7 @@ static bool visit_state(void *context, const platter *p, const choice *choices)
         }
     }
     image_fini(&state);
-    return v->round == 0 ? !has_stopped(v->x) : !has_enough(v->x);
+    return !is_over(v);
 }
 
 /* ---- recovery ---- */
@@ -219,7 +221,7 @@ static void explore_trace(visit *v, const trace *t, history *h, size_t first, in
     inner.history = h;
     inner.in_recovery = true;
     platter_init(&p, t);
-    while (p.step < t->count && !has_enough(v->x)) {
+    while (p.step < t->count && !is_over(v)) {
         platter_advance(&p);
         uint64_t seed = v->x->options->seed + p.step + (uint64_t)step * 7919;
         inner.number = 0;
@@ -289,8 +291,7 @@ static void explore_workload(explorer *x, visit *v, int index)
     for (;;) {
         int64_t step = atomic_fetch_add(&x->shared->next_step[v->round][index], 1);
         step += w->steps_from + 1;
-        bool enough = v->round == 0 ? has_stopped(x) : has_enough(x);
-        if (step > (int64_t)w->trace.count || enough)
+        if (step > (int64_t)w->trace.count || is_over(v))
             break;
         while ((int64_t)p.step < step)
             platter_advance(&p);
@@ -377,7 +378,7 @@ static void record_all(explorer *x)
         if (!is_chosen(x->options, i))
             continue;
         fixed_world_reset((uint64_t)i + 1);
-        x->is_recorded[i] = world_record(&x->worlds[i], &workloads[i], liar_ask, &l);
+        x->is_recorded[i] = world_record(&x->worlds[i], &workloads[i], &l);
         if (!x->is_recorded[i])
             note_failure(x, i);
     }

@@ -19,7 +19,7 @@ typedef struct place { /* names a state */
 typedef struct explorer_options {
     uint64_t states; /* distinct ones wanted; all planned ones are tried however few are wanted */
     uint64_t seed;
-    uint64_t thin;      /* only every n-th state, by its hash; 1: all */
+    uint64_t thin;      /* one in so many of the planned states; 1: all */
     unsigned jobs;      /* processes */
     int only;           /* a workload, or -1 */
     bool stop_at_first; /* violation */

@@ -191,7 +191,7 @@ bool explorer_replay(const explorer_options *options, const place *where)
     world w;
     liar l = options->liar;
     fixed_world_reset((uint64_t)where->workload + 1);
-    bool ok = world_record(&w, &workloads[where->workload], liar_ask, &l);
+    bool ok = world_record(&w, &workloads[where->workload], &l);
     if (ok)
         ok = replay_at(options, &w.trace, &w.history, &w.options, where->step, where->variant,
                        where->recovery_step >= 0 ? where : NULL);

@@ -10,6 +10,7 @@ void workload_ingest(world *w);
 void workload_carried(world *w);
 void workload_unsynced(world *w);
 void workload_spilled(world *w);
+void workload_found_again(world *w);
 void workload_gaps(world *w);
 void workload_in_place(world *w);
 void workload_relaxed(world *w);

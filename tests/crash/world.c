@@ -39,11 +39,10 @@ static void prepare(world *w, const workload *what)
     w->history.commits[none].ack = STEP_BEFORE;
 }
 
-bool world_record(world *w, const workload *what, ram_disk_liar *liar, void *context)
+bool world_record(world *w, const workload *what, liar *l)
 {
     memset(w, 0, sizeof *w);
-    w->liar = liar;
-    w->liar_context = context;
+    w->liar = l;
     prepare(w, what);
     if (setjmp(w->failed) == 0) {
         what->run(w);
@@ -52,6 +51,7 @@ bool world_record(world *w, const workload *what, ram_disk_liar *liar, void *con
     }
     eg_engram_close(&w->engram, NULL);
     ram_disk_record(w->disk, NULL);
+    slips_end();
     return w->failure[0] == 0;
 }
 
@@ -72,7 +72,8 @@ static int64_t mark(world *w, const char *what, int64_t version)
 void world_explore(world *w)
 {
     w->steps_from = (int64_t)ram_disk_mark(w->disk, "explored from here");
-    ram_disk_lie(w->disk, w->liar, w->liar_context);
+    ram_disk_lie(w->disk, liar_ask, w->liar);
+    slips_begin(w->liar);
 }
 
 void world_open(world *w)

@@ -7,6 +7,7 @@
 #include <setjmp.h>
 
 #include "crash/check.h"
+#include "crash/lies.h"
 #include "crash/writer.h"
 
 typedef struct world {
@@ -18,8 +19,7 @@ typedef struct world {
     history history;
     int64_t version;     /* the newest acknowledged one */
     int64_t steps_from;  /* the trace before is not explored */
-    ram_disk_liar *liar; /* from there on; may be NULL */
-    void *liar_context;
+    liar *liar;          /* from there on */
     jmp_buf failed;
     char failure[1200];
 } world;
@@ -39,7 +39,7 @@ extern const workload workloads[];
 extern const size_t workload_count;
 
 /* Runs it, recording. False: it failed, as world->failure says. */
-bool world_record(world *w, const workload *what, ram_disk_liar *liar, void *context);
+bool world_record(world *w, const workload *what, liar *l);
 void world_fini(world *w);
 
 /* For workloads. */
