@@ -59,8 +59,11 @@ static json_t *codebook_json(const eg_engram_config *config)
 static json_t *recovery_json(const eg_recovery *r)
 {
     json_t *object = json_object();
+    eg_json_put_number(object, "checkpoint", r->checkpoint);
+    eg_json_put_number(object, "checkpoint_version", r->checkpoint_version);
     eg_json_put_number(object, "records", r->records);
     eg_json_put_number(object, "transactions", r->transactions);
+    eg_json_put_number(object, "chunks", r->chunks);
     eg_json_put_number(object, "torn_bytes", r->torn_bytes);
     eg_json_put_number(object, "segments_rewritten", r->segments_rewritten);
     eg_json_put(object, "seconds", json_real(r->seconds));

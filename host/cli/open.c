@@ -35,10 +35,14 @@ engram_status eg_cli_open(eg_cli *cli, bool read_only, engram_error *error)
 {
     const char *dir = NULL;
     uint64_t memory = 0;
+    engram_durability durability;
     EG_TRY(eg_cli_dir(cli, &dir, error));
     EG_TRY(eg_cli_memory(cli, &memory, error));
-    const eg_engram_options options = {
-        .read_only = read_only, .cache_size = memory / 16, .dirty_size = memory / 8};
+    EG_TRY(eg_cli_durability(cli, &durability, error));
+    const eg_engram_options options = {.read_only = read_only,
+                                       .durability = durability,
+                                       .cache_size = memory / 16,
+                                       .dirty_size = memory / 8};
     return eg_engram_open(eg_io_posix(), dir, &options, &cli->engram, error);
 }
 

@@ -222,7 +222,8 @@ test_documents() {
   json '.problem_count == 0 and .problems == []'
   expect 0 info -e e --json
   json '([.version, .files, .directories, .links, .chunks, .bytes_logical, .bytes_stored, .bytes_on_disk, .segments, .level,
-    .codebook.version, .recovery.transactions] | all(type == "number")) and .files == 3 and .bytes_logical == 300001'
+    .codebook.version, .recovery.transactions, .recovery.checkpoint_version, .journal_bytes, .retention.every_seconds] |
+    all(type == "number")) and .files == 3 and .bytes_logical == 300001'
   json '([.time, .chunk, .hash, .codebook.seed] | all(type == "string")) and ([.versions[] | select(.label != "")] | length == 1)'
   expect 0 devices --json
   json '(.devices | length >= 1) and .devices[0].spec == "scalar"'

@@ -530,6 +530,8 @@ test_rollback() {
     value '.entries[] | [.path, .kind, .size, .mode, .mtime, .uid, .gid]' >"state-$at"
   done
   same state-good "state-$at"
+  expect 0 diff -e e good
+  [ ! -s "$work/out" ] || die "a rollback left differences"
   holds a two --at "$between"
   expect 0 rollback -e e --to "$between"
   holds new new
