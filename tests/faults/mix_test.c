@@ -61,7 +61,9 @@ static void record_moments(rig *r, const char *dir)
         fail_msg("%s", error.message);
     for (int i = 0; i < MOMENTS; i++) {
         take_steps(r, engram);
-        snprintf(r->moments[i], sizeof r->moments[i], "%s/moment-%d", r->temp.path, i);
+        char parent[sizeof r->temp.path];
+        memcpy(parent, r->temp.path, sizeof parent);
+        snprintf(r->moments[i], sizeof r->moments[i], "%s/moment-%d", parent, i);
         if (i % 2 == 1)
             assert_int_equal(eg_engram_close(&engram, NULL), ENGRAM_OK);
         trial_copy(dir, r->moments[i]);

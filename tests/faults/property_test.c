@@ -94,7 +94,7 @@ int main(int argc, char **argv)
 {
     uint64_t steps = 10000, threads = 1, seed = 1, operations = 0;
     static load loads[THREADS_MAX];
-    char dir[600], names[THREADS_MAX][16], chunk[32];
+    char dir[600], names[THREADS_MAX][32], chunk[32];
     engram_error error = {0};
     temp_dir temp;
     for (int i = 1; i + 1 < argc; i += 2) {
