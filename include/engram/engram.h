@@ -244,7 +244,8 @@ ENGRAM_API engram_status engram_run(struct engram *e, const engram_run_options *
 
 /* ---- history ---- */
 
-/* Names the newest version: durable when it returns. *version: the one it names; may be NULL.
+/* Makes a version that changes nothing but that it has this name: what is newest when it commits. Durable when it
+ * returns. *version: its number; may be NULL.
  * ENGRAM_EXISTS when the name is taken. A name has 1 to 255 bytes, no '/', and is no number and no time. */
 ENGRAM_API engram_status engram_snapshot_create(struct engram *e, const char *name, uint64_t *version, engram_error *error);
 /* Names a retained version. */
