@@ -505,6 +505,7 @@ eg_durability eg_durability_of(const eg_engram *e, engram_durability durability)
 
 void eg_commit_settle(eg_engram *e)
 {
+    eg_store_write_behind(e->store);
     if (!eg_checkpoint_due(e, false))
         return;
     if (e->options.by_hand) {

@@ -9,6 +9,7 @@
 
 enum {
     TAIL_SIZE = 256 << 10, /* small corrections are gathered up to this before they are written */
+    TAIL_MAX = 8 * TAIL_SIZE, /* by others; then by the appending thread itself */
     IN_TAIL_MAX = 64 << 10   /* a larger one goes straight to the file */
 };
 
@@ -185,6 +186,14 @@ engram_status eg_segment_write_tail(eg_segment *segment, engram_error *error)
     return status;
 }
 
+bool eg_segment_has_long_tail(eg_segment *segment)
+{
+    pthread_mutex_lock(&segment->tail_lock);
+    bool is_long = segment->tail.size >= TAIL_SIZE;
+    pthread_mutex_unlock(&segment->tail_lock);
+    return is_long;
+}
+
 /* Past the tail. */
 static engram_status write_large(eg_segment *segment, const uint8_t *correction, size_t size,
                                  engram_error *error)
@@ -208,7 +217,7 @@ static engram_status write_payload(eg_segment *segment, const uint8_t *correctio
     if (size > IN_TAIL_MAX)
         return write_large(segment, correction, size, error);
     pthread_mutex_lock(&segment->tail_lock);
-    bool full = segment->tail.size + size > TAIL_SIZE;
+    bool full = segment->tail.size + size > TAIL_MAX;
     pthread_mutex_unlock(&segment->tail_lock);
     if (full)
         EG_TRY(eg_segment_write_tail(segment, error));

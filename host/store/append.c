@@ -157,6 +157,20 @@ engram_status eg_store_append(eg_store *store, const eg_new_chunk *chunks, size_
     return status;
 }
 
+void eg_store_write_behind(eg_store *store)
+{
+    engram_error reason = {0};
+    if (store->options.read_only || atomic_load(&store->failed))
+        return;
+    pthread_mutex_lock(&store->append_lock);
+    eg_segment *segment = store->active;
+    bool is_due = segment != NULL && eg_segment_has_long_tail(segment);
+    pthread_mutex_unlock(&store->append_lock);
+    engram_status status = is_due ? eg_segment_write_tail(segment, &reason) : ENGRAM_OK;
+    if (status != ENGRAM_OK)
+        eg_store_fail(store, status, &reason, NULL);
+}
+
 /* Under append_lock. */
 static engram_status end_active(eg_store *store, engram_error *error)
 {

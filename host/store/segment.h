@@ -201,6 +201,8 @@ engram_status eg_segment_add(eg_segment *segment, eg_chunk_record *record, const
                              const uint8_t *correction, engram_error *error);
 /* Writes the tail to the file. Any thread. */
 engram_status eg_segment_write_tail(eg_segment *segment, engram_error *error);
+/* So long that writing it is worth while. Any thread. */
+bool eg_segment_has_long_tail(eg_segment *segment);
 /* Lets readers see what was added. */
 void eg_segment_publish(eg_segment *segment);
 bool eg_segment_is_full(const eg_segment *segment);

@@ -95,6 +95,10 @@ engram_status eg_store_append(eg_store *store, const eg_new_chunk *chunks, size_
 /* Everything appended before the call is durable when it returns. Costs a few loads when nothing is to do.
  * Waits neither for append nor makes it wait. */
 engram_status eg_store_sync(eg_store *store, engram_error *error);
+/* Writes corrections that have gathered in memory, when they are many: for callers of append that nobody waits for.
+ * Where nobody calls it, append does it now and then. A write that fails is the store's failure, which the next call
+ * tells. */
+void eg_store_write_behind(eg_store *store);
 /* Seals the active segment, if it holds anything, waits until those before are sealed too, and removes the
  * empty file that was made ready for the next. Otherwise full segments are sealed in the background, two may
  * wait for it. A seal that fails is the store's failure, which the next call tells. */
