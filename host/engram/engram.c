@@ -207,6 +207,7 @@ static void release(eg_engram *e)
     if (e->journal != NULL)
         eg_journal_close(&e->journal, NULL, NULL);
     eg_workbench_free_all(e);
+    eg_tx_free_idle(e);
     eg_store_close(&e->store);
     eg_nodes_close(&e->nodes);
     e->io->close(e->io, &e->lock);
@@ -217,7 +218,8 @@ static void release(eg_engram *e)
     eg_free(e->bundle);
     eg_free(e->dir);
     pthread_mutex_t *locks[] = {&e->pending_lock,    &e->bundle_lock,    &e->checkpoint_lock,
-                                &e->history_lock,    &e->workbench_lock, &e->checkpointer.lock};
+                                &e->history_lock,    &e->workbench_lock, &e->checkpointer.lock,
+                                &e->idle_lock};
     for (size_t i = 0; i < sizeof locks / sizeof *locks; i++)
         pthread_mutex_destroy(locks[i]);
     pthread_cond_destroy(&e->checkpointer.wake);
@@ -229,7 +231,8 @@ static void release(eg_engram *e)
 static void init_locks(eg_engram *e)
 {
     pthread_mutex_t *locks[] = {&e->pending_lock,    &e->bundle_lock,    &e->checkpoint_lock,
-                                &e->history_lock,    &e->workbench_lock, &e->checkpointer.lock};
+                                &e->history_lock,    &e->workbench_lock, &e->checkpointer.lock,
+                                &e->idle_lock};
     for (size_t i = 0; i < sizeof locks / sizeof *locks; i++)
         pthread_mutex_init(locks[i], NULL);
     pthread_condattr_t monotonic;

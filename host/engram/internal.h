@@ -194,9 +194,16 @@ struct engram {
 
     pthread_mutex_t workbench_lock;
     eg_workbench *workbenches;
+    pthread_mutex_t idle_lock;
+    struct engram_transaction *idle; /* ended transactions, kept for the next ones */
+    size_t idle_count;
     pthread_rwlock_t turn; /* shared by commits; exclusive for one that lost too often */
     atomic_uint_fast64_t commits, conflicts, checkpoints, device_batches;
 };
+
+/* ---- transaction.c ---- */
+
+void eg_tx_free_idle(eg_engram *engram);
 
 /* ---- commit.c ---- */
 

@@ -167,7 +167,7 @@ static bool looks_random(const uint8_t *bytes, size_t size, uint32_t spread)
     return squares < 1.03 * (n + n * (n - 1) / 256) && distinct > 0.85 * n;
 }
 
-/* What a record carries is packed fast, since a caller waits. */
+/* What a record carries is packed fast, since a caller waits. Bytes that are kept verbatim stay where they are. */
 static engram_status pack(const eg_stage *s, eg_workbench *bench, const uint8_t *bytes,
                           eg_new_chunk *chunk, size_t *packed_size, engram_error *error)
 {
@@ -179,7 +179,6 @@ static engram_status pack(const eg_stage *s, eg_workbench *bench, const uint8_t 
                              packed_size, error);
     chunk->kind = EG_CORRECTION_VERBATIM;
     *packed_size = chunk->size;
-    memcpy(bench->packed, bytes, chunk->size);
     return ENGRAM_OK;
 }
 
@@ -192,14 +191,15 @@ static engram_status add_new(eg_stage *s, eg_workbench *bench, const eg_fingerpr
     EG_TRY(reserve(s, error));
     s->engram->kernels.encode(&s->engram->codebook, bytes, size, vector, &chunk.spread);
     EG_TRY(pack(s, bench, bytes, &chunk, &packed_size, error));
-    uint8_t *memory = eg_alloc(size + ENGRAM_BLOCKS + packed_size);
+    size_t apart = chunk.kind == EG_CORRECTION_VERBATIM ? 0 : packed_size;
+    uint8_t *memory = eg_alloc(size + ENGRAM_BLOCKS + apart), *packed = memory + size + ENGRAM_BLOCKS;
     if (memory == NULL)
         return no_memory(error);
     memcpy(memory, bytes, size);
     memcpy(memory + size, vector, sizeof vector);
-    memcpy(memory + size + ENGRAM_BLOCKS, bench->packed, packed_size);
+    memcpy(packed, bench->packed, apart);
     chunk.vector = memory + size;
-    chunk.correction = (eg_view){memory + size + ENGRAM_BLOCKS, packed_size};
+    chunk.correction = (eg_view){apart != 0 ? packed : memory, packed_size};
     chunk.created_ns = eg_clock_wall_ns();
     s->chunks[s->count] = chunk;
     s->bytes[s->count] = memory;
@@ -231,11 +231,6 @@ engram_status eg_stage_chunk(eg_stage *s, const uint8_t *bytes, size_t size, eg_
 
 /* ---- into the store ---- */
 
-void eg_stage_init(eg_stage *stage, eg_engram *engram)
-{
-    *stage = (eg_stage){.engram = engram};
-}
-
 static void clear_waiting(eg_stage *s)
 {
     for (size_t i = 0; i < s->count; i++)
@@ -244,6 +239,21 @@ static void clear_waiting(eg_stage *s)
     s->waiting_size = 0;
     if (s->table_size != 0)
         memset(s->table, 0, s->table_size * sizeof *s->table);
+}
+
+void eg_stage_clear(eg_stage *s)
+{
+    clear_waiting(s);
+    s->id_count = 0;
+    s->found_max = 0;
+    s->spilled = false;
+    s->chunk_ops.size = 0;
+}
+
+size_t eg_stage_memory(const eg_stage *s)
+{
+    return s->capacity * sizeof *s->chunks + s->bytes_capacity * sizeof *s->bytes + s->id_capacity * sizeof *s->ids +
+           s->table_size * sizeof *s->table + s->chunk_ops.capacity;
 }
 
 void eg_stage_fini(eg_stage *s)

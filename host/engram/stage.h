@@ -15,10 +15,10 @@
 
 struct engram;
 
-typedef struct eg_stage {
+typedef struct eg_stage { /* zero-initialise, but for engram */
     struct engram *engram;
     eg_new_chunk *chunks; /* waiting: provisional numbers id_count - count and on */
-    uint8_t **bytes;      /* of each: one allocation with its bytes, its vector and its correction */
+    uint8_t **bytes;      /* of each: one allocation with its bytes, its vector and, if it is another, its correction */
     size_t count, capacity, bytes_capacity;
     uint64_t *ids; /* by provisional number; 0 while waiting */
     size_t id_count, id_capacity;
@@ -30,8 +30,10 @@ typedef struct eg_stage {
     bool spilled;
 } eg_stage;
 
-void eg_stage_init(eg_stage *stage, struct engram *engram);
 void eg_stage_fini(eg_stage *stage);
+/* As it was made, but that its lists keep their memory: that much. */
+void eg_stage_clear(eg_stage *stage);
+size_t eg_stage_memory(const eg_stage *stage);
 
 /* One chunk, 1 to EG_CHUNK_BYTES_MAX bytes: found or staged. */
 engram_status eg_stage_chunk(eg_stage *stage, const uint8_t *bytes, size_t size, eg_chunk_ref *ref, engram_error *error);

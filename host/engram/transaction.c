@@ -13,6 +13,87 @@ engram_status eg_tx_no_memory(engram_error *error)
     return eg_fail(error, ENGRAM_NO_MEMORY, "out of memory in a transaction");
 }
 
+/* ---- idle transactions ---- */
+
+/* Most transactions are small and many: an engram keeps those that have ended, with the memory of their lists,
+ * which would otherwise be allocated and freed some twenty times a transaction. */
+enum { KEPT_MEMORY_MAX = 32 << 10, KEPT_MAX = 256 };
+
+static engram_transaction *take_idle(eg_engram *e)
+{
+    pthread_mutex_lock(&e->idle_lock);
+    engram_transaction *tx = e->idle;
+    if (tx != NULL) {
+        e->idle = tx->next;
+        e->idle_count--;
+    }
+    pthread_mutex_unlock(&e->idle_lock);
+    return tx != NULL ? tx : eg_alloc_zero(1, sizeof *tx);
+}
+
+static bool keep_idle(eg_engram *e, engram_transaction *tx)
+{
+    pthread_mutex_lock(&e->idle_lock);
+    bool keep = e->idle_count < KEPT_MAX;
+    if (keep) {
+        tx->next = e->idle;
+        e->idle = tx;
+        e->idle_count++;
+    }
+    pthread_mutex_unlock(&e->idle_lock);
+    return keep;
+}
+
+static void destroy(engram_transaction *tx)
+{
+    eg_stage_fini(&tx->stage);
+    eg_checks_fini(&tx->checks);
+    eg_buffer_fini(&tx->ops);
+    eg_buffer_fini(&tx->scratch);
+    eg_free(tx);
+}
+
+/* Forgets everything but the memory of the lists. */
+static void clear(engram_transaction *tx)
+{
+    engram_transaction kept = {.stage = tx->stage, .checks = tx->checks, .ops = tx->ops, .scratch = tx->scratch};
+    eg_stage_clear(&kept.stage);
+    kept.checks.count = 0;
+    kept.checks.list.size = kept.checks.scratch.size = kept.ops.size = kept.scratch.size = 0;
+    *tx = kept;
+}
+
+static bool is_worth_keeping(const engram_transaction *tx)
+{
+    const eg_buffer *lists[] = {&tx->checks.list, &tx->checks.scratch, &tx->ops, &tx->scratch, &tx->stage.chunk_ops};
+    size_t memory = eg_stage_memory(&tx->stage);
+    for (size_t i = 0; i < sizeof lists / sizeof *lists; i++) {
+        memory += lists[i]->capacity;
+        if (lists[i]->failed)
+            return false;
+    }
+    return memory <= KEPT_MEMORY_MAX;
+}
+
+static void give_back(engram_transaction *tx)
+{
+    eg_engram *e = tx->engram;
+    bool worth = is_worth_keeping(tx);
+    if (worth)
+        clear(tx);
+    if (!worth || !keep_idle(e, tx))
+        destroy(tx);
+}
+
+void eg_tx_free_idle(eg_engram *e)
+{
+    while (e->idle != NULL) {
+        engram_transaction *tx = e->idle;
+        e->idle = tx->next;
+        destroy(tx);
+    }
+}
+
 /* ---- begin and end ---- */
 
 engram_status engram_begin(struct engram *e, const engram_transaction_options *options,
@@ -20,16 +101,15 @@ engram_status engram_begin(struct engram *e, const engram_transaction_options *o
 {
     *transaction = NULL;
     EG_TRY(eg_engram_check_writable(e, error));
-    engram_transaction *tx = eg_alloc_zero(1, sizeof *tx);
+    engram_transaction *tx = take_idle(e);
     if (tx == NULL)
         return eg_tx_no_memory(error);
-    tx->engram = e;
+    tx->engram = tx->stage.engram = e;
     if (options != NULL)
         tx->options = *options;
-    eg_stage_init(&tx->stage, e);
     engram_status status = eg_engram_pin(e, &tx->base, error);
     if (status != ENGRAM_OK) {
-        eg_free(tx);
+        give_back(tx);
         return status;
     }
     /* First the version, then the number: what the version holds is below it. */
@@ -46,11 +126,7 @@ void engram_abort(engram_transaction **transaction)
         return;
     eg_root_release(tx->root);
     eg_version_release(&tx->base);
-    eg_stage_fini(&tx->stage);
-    eg_checks_fini(&tx->checks);
-    eg_buffer_fini(&tx->ops);
-    eg_buffer_fini(&tx->scratch);
-    eg_free(tx);
+    give_back(tx);
     *transaction = NULL;
 }
 

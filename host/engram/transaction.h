@@ -11,6 +11,7 @@
 #include "engram/look.h"
 
 struct engram_transaction {
+    struct engram_transaction *next; /* while it is idle */
     eg_engram *engram;
     engram_transaction_options options;
     eg_version base;
