@@ -45,5 +45,7 @@ engram_status eg_bench_query(eg_bench *bench, engram_error *error);
 
 /* Durable commits, reads beside them, and replay, under --dir; adds to results. */
 engram_status eg_bench_commit(eg_cli *cli, json_t *results, engram_error *error);
+/* Chunks of one file replaced, and ranges of it read, one thread, under --dir. */
+engram_status eg_bench_update(eg_cli *cli, json_t *results, engram_error *error);
 
 #endif

@@ -14,15 +14,17 @@
 #include "base/clock.h"
 #include "base/memory.h"
 #include "cli/bench.h"
+#include "cli/bench_disk.h"
 #include "engram/engram.h"
 
-enum { LATENCIES = 1 << 20, PAYLOAD_MAX = 1 << 20, WRITERS_MAX = 1000, PROBES = 200 };
+enum { WRITERS_MAX = 1000 };
 
 typedef struct commit_bench {
     eg_cli *cli;
     const char *dir; /* under which engrams are made */
     char path[4096]; /* of the engram at hand */
     double seconds;
+    uint64_t small_size; /* of its data a commit puts so many bytes into its record; 0: the default */
     json_t *results;
 } commit_bench;
 
@@ -33,17 +35,11 @@ typedef struct row {
     size_t payload;
 } row;
 
-/* Latencies of one kind of call, from many threads: every n-th is kept once there are many. */
-typedef struct latencies {
-    float *us;
-    atomic_size_t count;
-} latencies;
-
 typedef struct worker {
     struct commit_bench *bench;
     const row *row;
     struct engram *engram;
-    latencies *latencies;
+    eg_latencies *latencies;
     atomic_bool *stop;
     unsigned number;
     uint64_t done;
@@ -52,90 +48,7 @@ typedef struct worker {
     pthread_t thread;
 } worker;
 
-static double now_us(void)
-{
-    return (double)eg_clock_monotonic_ns() / 1e3;
-}
-
-static void note(latencies *l, double us)
-{
-    size_t at = atomic_fetch_add_explicit(&l->count, 1, memory_order_relaxed);
-    l->us[at % LATENCIES] = (float)us;
-}
-
-static int compare_floats(const void *a, const void *b)
-{
-    float x = *(const float *)a, y = *(const float *)b;
-    return x < y ? -1 : x > y;
-}
-
-static double quantile(latencies *l, double q)
-{
-    size_t count = atomic_load(&l->count);
-    count = count < LATENCIES ? count : LATENCIES;
-    if (count == 0)
-        return 0;
-    qsort(l->us, count, sizeof *l->us, compare_floats);
-    return (double)l->us[(size_t)(q * (double)(count - 1))];
-}
-
-/* ---- the disk itself ---- */
-
-static engram_status write_blocks(eg_io *io, eg_file *file, uint8_t *piece, size_t size,
-                                  engram_error *error)
-{
-    for (uint64_t at = 0; at < (uint64_t)64 << 20; at += size)
-        EG_TRY(io->write(io, file, at, piece, size, error));
-    return io->sync(io, file, error);
-}
-
-/* Median time of a write of size bytes and its fdatasync. */
-static engram_status probe_sync(commit_bench *b, size_t size, double *us, engram_error *error)
-{
-    eg_io *io = eg_io_posix();
-    eg_file *file = NULL;
-    char *path = eg_path_join(b->dir, "engram-bench.probe");
-    uint8_t *bytes = eg_alloc_zero(1, PAYLOAD_MAX);
-    latencies l = {.us = eg_alloc(PROBES * sizeof(float))};
-    engram_status status = path != NULL && bytes != NULL && l.us != NULL
-                               ? io->open(io, path, EG_OPEN_WRITE | EG_OPEN_MAY_CREATE, &file, error)
-                               : eg_fail(error, ENGRAM_NO_MEMORY, "out of memory");
-    if (status == ENGRAM_OK)
-        status = write_blocks(io, file, bytes, PAYLOAD_MAX, error);
-    uint64_t at = 0;
-    for (unsigned i = 0; i < PROBES && status == ENGRAM_OK; i++) {
-        double start = now_us();
-        for (size_t done = 0; done < size && status == ENGRAM_OK; done += PAYLOAD_MAX)
-            status = io->write(io, file, (at + done) % ((uint64_t)60 << 20), bytes,
-                               size - done < PAYLOAD_MAX ? size - done : PAYLOAD_MAX, error);
-        if (status == ENGRAM_OK)
-            status = io->sync(io, file, error);
-        l.us[i] = (float)(now_us() - start);
-        at += size;
-    }
-    io->close(io, &file);
-    if (path != NULL)
-        io->unlink(io, path, NULL);
-    atomic_store(&l.count, PROBES);
-    *us = status == ENGRAM_OK ? quantile(&l, 0.5) : 0;
-    eg_free(l.us);
-    eg_free(bytes);
-    eg_free(path);
-    return status;
-}
-
 /* ---- workers ---- */
-
-static void fill_payload(uint8_t *bytes, size_t size, uint64_t *seed)
-{
-    for (size_t i = 0; i < size; i += 8) {
-        uint64_t z = *seed += 0x9E3779B97F4A7C15u;
-        z = (z ^ z >> 30) * 0xBF58476D1CE4E5B9u;
-        z = (z ^ z >> 27) * 0x94D049BB133111EBu;
-        z ^= z >> 31;
-        memcpy(bytes + i, &z, size - i < 8 ? size - i : 8);
-    }
-}
 
 static engram_status put_one(worker *w, const char *path, const uint8_t *bytes)
 {
@@ -155,16 +68,16 @@ static void *writer_main(void *context)
 {
     worker *w = context;
     uint64_t seed = 0x1234567 * (uint64_t)(w->number + 1);
-    uint8_t *bytes = eg_alloc(PAYLOAD_MAX);
+    uint8_t *bytes = eg_alloc(EG_BENCH_PAYLOAD_MAX);
     char path[64];
     if (bytes == NULL)
         w->status = ENGRAM_NO_MEMORY;
     while (w->status == ENGRAM_OK && !atomic_load_explicit(w->stop, memory_order_relaxed)) {
-        fill_payload(bytes, w->row->payload, &seed);
+        eg_bench_fill(bytes, w->row->payload, &seed);
         snprintf(path, sizeof path, "w%03u/%08" PRIu64, w->number, w->done);
-        double start = now_us();
+        double start = eg_bench_now_us();
         w->status = put_one(w, path, bytes);
-        note(w->latencies, now_us() - start);
+        eg_latencies_note(w->latencies, eg_bench_now_us() - start);
         w->done++;
     }
     eg_free(bytes);
@@ -184,12 +97,12 @@ static void *reader_main(void *context)
         size_t got = 0;
         seed = seed * 6364136223846793005u + 1442695040888963407u;
         snprintf(path, sizeof path, "r/%04u", (unsigned)(seed >> 33) % READ_FILES);
-        double start = now_us();
+        double start = eg_bench_now_us();
         w->status = engram_pin(w->engram, &view, &w->error);
         if (w->status == ENGRAM_OK)
             w->status = engram_read(view, path, 0, bytes, sizeof bytes, &got, &w->error);
         engram_unpin(&view);
-        note(w->latencies, now_us() - start);
+        eg_latencies_note(w->latencies, eg_bench_now_us() - start);
         w->done++;
     }
     return NULL;
@@ -222,19 +135,6 @@ static engram_status join_workers(worker *workers, unsigned started, uint64_t *d
 
 /* ---- an engram for each row ---- */
 
-static engram_status remove_tree(const char *path, engram_error *error)
-{
-    pid_t child = fork(); /* rm knows how */
-    if (child == 0) {
-        execlp("rm", "rm", "-rf", "--", path, (char *)NULL);
-        _exit(127);
-    }
-    int state = 0;
-    if (child < 0 || waitpid(child, &state, 0) != child || state != 0)
-        return eg_fail(error, ENGRAM_IO, "cannot remove %s", path);
-    return ENGRAM_OK;
-}
-
 static engram_status make_directories(struct engram *e, const row *r, engram_error *error)
 {
     engram_transaction *tx = NULL;
@@ -248,7 +148,7 @@ static engram_status make_directories(struct engram *e, const row *r, engram_err
         status = engram_mkdir(tx, path, 0755, error);
     }
     for (unsigned i = 0; i < READ_FILES && r->readers != 0 && status == ENGRAM_OK; i++) {
-        fill_payload(bytes, sizeof bytes, &seed);
+        eg_bench_fill(bytes, sizeof bytes, &seed);
         snprintf(path, sizeof path, "r/%04u", i);
         status = engram_write(tx, path, bytes, sizeof bytes, NULL, error);
     }
@@ -269,12 +169,12 @@ static engram_status run_workers(commit_bench *b, const row *r, struct engram *e
 {
     atomic_bool stop = false;
     unsigned writers_started = 0, readers_started = 0;
-    latencies commits = {.us = eg_alloc(LATENCIES * sizeof(float))},
-              reads = {.us = eg_alloc(LATENCIES * sizeof(float))};
+    eg_latencies commits = {0}, reads = {0};
     worker *workers = eg_alloc_zero(r->writers + r->readers + 1, sizeof *workers);
-    engram_status status = commits.us != NULL && reads.us != NULL && workers != NULL
-                               ? ENGRAM_OK
-                               : eg_fail(error, ENGRAM_NO_MEMORY, "out of memory");
+    engram_status status = workers != NULL ? eg_latencies_init(&commits, error)
+                                           : eg_fail(error, ENGRAM_NO_MEMORY, "out of memory");
+    if (status == ENGRAM_OK)
+        status = eg_latencies_init(&reads, error);
     for (unsigned i = 0; i < r->writers + r->readers && status == ENGRAM_OK; i++)
         workers[i] = (worker){.bench = b,
                               .row = r,
@@ -298,14 +198,14 @@ static engram_status run_workers(commit_bench *b, const row *r, struct engram *e
     if (status == ENGRAM_OK)
         status = joined != ENGRAM_OK ? joined : read;
     if (status == ENGRAM_OK) {
-        out->commit_p50 = quantile(&commits, 0.5);
-        out->commit_p99 = quantile(&commits, 0.99);
-        out->commit_max = quantile(&commits, 1.0);
-        out->read_p50 = quantile(&reads, 0.5);
-        out->read_p99 = quantile(&reads, 0.99);
+        out->commit_p50 = eg_latencies_quantile(&commits, 0.5);
+        out->commit_p99 = eg_latencies_quantile(&commits, 0.99);
+        out->commit_max = eg_latencies_quantile(&commits, 1.0);
+        out->read_p50 = eg_latencies_quantile(&reads, 0.5);
+        out->read_p99 = eg_latencies_quantile(&reads, 0.99);
     }
-    eg_free(commits.us);
-    eg_free(reads.us);
+    eg_latencies_fini(&commits);
+    eg_latencies_fini(&reads);
     eg_free(workers);
     return status;
 }
@@ -314,9 +214,10 @@ static engram_status in_fresh_engram(commit_bench *b, const row *r, outcome *out
                                      engram_error *error)
 {
     struct engram *e = NULL;
-    EG_TRY(remove_tree(b->path, error));
+    engram_settings settings = {.small_size = b->small_size};
+    EG_TRY(eg_bench_remove(b->path, error));
     EG_TRY(engram_create(b->path, NULL, error));
-    engram_status status = engram_open(b->path, NULL, &e, error);
+    engram_status status = engram_open(b->path, &settings, &e, error);
     if (status == ENGRAM_OK)
         status = make_directories(e, r, error);
     if (status == ENGRAM_OK)
@@ -369,8 +270,8 @@ static engram_status bench_row(commit_bench *b, const row *r, engram_error *erro
     outcome o = {0};
     double lone_us = 0, group_us = 0;
     if (r->writers != 0) {
-        EG_TRY(probe_sync(b, r->payload, &lone_us, error));
-        EG_TRY(probe_sync(b, r->payload * r->writers, &group_us, error));
+        EG_TRY(eg_bench_probe_sync(b->dir, r->payload, &lone_us, error));
+        EG_TRY(eg_bench_probe_sync(b->dir, r->payload * r->writers, &group_us, error));
     }
     EG_TRY(in_fresh_engram(b, r, &o, error));
     report(b, r, &o, lone_us, group_us);
@@ -397,7 +298,7 @@ static int leave_journal(commit_bench *b, uint64_t size)
     w.engram = e;
     for (uint64_t i = 0; m.journal_bytes < size; i++) {
         char path[64];
-        fill_payload(bytes, sizeof bytes, &seed);
+        eg_bench_fill(bytes, sizeof bytes, &seed);
         snprintf(path, sizeof path, "w000/%08" PRIu64, i);
         if (put_one(&w, path, bytes) != ENGRAM_OK)
             return 1;
@@ -411,7 +312,7 @@ static engram_status bench_replay(commit_bench *b, uint64_t size, engram_error *
 {
     struct engram *e = NULL;
     eg_engram_options options = {.read_only = true};
-    EG_TRY(remove_tree(b->path, error));
+    EG_TRY(eg_bench_remove(b->path, error));
     EG_TRY(engram_create(b->path, NULL, error));
     pid_t child = fork();
     if (child == 0)
@@ -473,7 +374,7 @@ static engram_status bench_chosen(commit_bench *b, bool *chosen, engram_error *e
     EG_TRY(eg_option_number(b->cli, "writers", 0, WRITERS_MAX, &writers, error));
     EG_TRY(eg_option_number(b->cli, "readers", 0, WRITERS_MAX, &readers, error));
     EG_TRY(eg_option_size(b->cli, "payload", &payload, error));
-    if (payload == 0 || payload > PAYLOAD_MAX)
+    if (payload == 0 || payload > EG_BENCH_PAYLOAD_MAX)
         return eg_fail(error, ENGRAM_INVALID, "--payload: 1 byte to 1 MiB");
     size_t m = 1;
     while (mode != NULL && m < 4 && strcmp(mode, modes[m % 3].name) != 0)
@@ -493,6 +394,7 @@ engram_status eg_bench_commit(eg_cli *cli, json_t *results, engram_error *error)
     commit_bench b = {.cli = cli, .dir = dir != NULL ? dir : ".", .results = results};
     EG_TRY(eg_option_number(cli, "seconds", 1, 3600, &seconds, error));
     EG_TRY(eg_option_size(cli, "replay", &replay, error));
+    EG_TRY(eg_option_size(cli, "small-size", &b.small_size, error));
     b.seconds = (double)seconds;
     int size = snprintf(b.path, sizeof b.path, "%s/engram-bench-%ld.engram", b.dir, (long)getpid());
     if (size < 0 || (size_t)size >= sizeof b.path)
@@ -505,6 +407,6 @@ engram_status eg_bench_commit(eg_cli *cli, json_t *results, engram_error *error)
         status = bench_table(&b, error);
     if (status == ENGRAM_OK && !chosen)
         status = bench_replay(&b, replay != 0 ? replay : (uint64_t)256 << 20, error);
-    engram_status removed = remove_tree(b.path, error);
+    engram_status removed = eg_bench_remove(b.path, error);
     return status == ENGRAM_OK ? removed : status;
 }

@@ -10,12 +10,13 @@ enum { RANDOM_SIZE = 64 << 20, DATA_SIZE_MAX = 1 << 30, RUNS_LEAST = 7, VECTORS 
 static const eg_option options[] = {
     {"data", 0, "FILE", "encode this file's bytes too, in chunks of 16 KiB"},
     {"runs", 0, "N", "timed runs of each, 7 or more; default 7"},
-    {"dir", 0, "DIR", "commit: on this disk; default: the working directory"},
+    {"dir", 0, "DIR", "commit, update: on this disk; default: the working directory"},
     {"seconds", 0, "N", "commit: for so long each; default 2"},
     {"writers", 0, "N", "commit: only this many; also --readers, --payload, --durability"},
     {"readers", 0, "N", "commit: threads that read 4 KiB files beside the writers"},
     {"payload", 0, "SIZE", "commit: bytes of each new file"},
     {"durability", 0, "MODE", "commit: immediate, group or relaxed"},
+    {"small-size", 0, "SIZE", "commit: so much new data travels in the journal; default 64K"},
     {"replay", 0, "SIZE", "commit: only the replay of a journal of this size"},
     {0},
 };
@@ -30,22 +31,23 @@ static const struct operation {
 };
 enum { OPERATION_COUNT = sizeof operations / sizeof *operations };
 
-/* Without operands: all but commit, which writes to a disk. */
-static engram_status choose(const eg_cli *cli, bool chosen[OPERATION_COUNT], bool *commit,
+/* Without operands: all but those that write to a disk. */
+static engram_status choose(const eg_cli *cli, bool chosen[OPERATION_COUNT], bool *commit, bool *update,
                             engram_error *error)
 {
     for (size_t o = 0; o < OPERATION_COUNT; o++)
         chosen[o] = cli->operand_count == 0;
-    *commit = false;
+    *commit = *update = false;
     for (int i = 0; i < cli->operand_count; i++) {
         bool all = strcmp(cli->operands[i], "all") == 0;
-        bool known = all || strcmp(cli->operands[i], "commit") == 0;
-        *commit |= known;
+        *commit |= all || strcmp(cli->operands[i], "commit") == 0;
+        *update |= all || strcmp(cli->operands[i], "update") == 0;
+        bool known = all || strcmp(cli->operands[i], "commit") == 0 || strcmp(cli->operands[i], "update") == 0;
         for (size_t o = 0; o < OPERATION_COUNT; o++)
             if (all || strcmp(cli->operands[i], operations[o].name) == 0)
                 known = chosen[o] = true;
         if (!known)
-            return eg_fail(error, ENGRAM_INVALID, "%s: encode, bundle, query, commit or all is expected",
+            return eg_fail(error, ENGRAM_INVALID, "%s: encode, bundle, query, commit, update or all is expected",
                            cli->operands[i]);
     }
     return ENGRAM_OK;
@@ -152,22 +154,24 @@ static engram_status bench_compute(eg_cli *cli, const bool chosen[OPERATION_COUN
 
 static engram_status run(eg_cli *cli, engram_error *error)
 {
-    bool chosen[OPERATION_COUNT], commit = false, compute = false;
+    bool chosen[OPERATION_COUNT], commit = false, update = false, compute = false;
     json_t *results = json_array();
-    engram_status status = choose(cli, chosen, &commit, error);
+    engram_status status = choose(cli, chosen, &commit, &update, error);
     for (size_t o = 0; o < OPERATION_COUNT; o++)
         compute |= chosen[o];
     if (status == ENGRAM_OK && compute)
         status = bench_compute(cli, chosen, results, error);
     if (status == ENGRAM_OK && commit)
         status = eg_bench_commit(cli, results, error);
+    if (status == ENGRAM_OK && update)
+        status = eg_bench_update(cli, results, error);
     eg_json_put(cli->document, "results", results);
     return status;
 }
 
 const eg_command eg_command_bench = {
     .name = "bench",
-    .operands = "[encode|bundle|query|commit|all]...",
+    .operands = "[encode|bundle|query|commit|update|all]...",
     .summary = "Measure this machine at what engram does",
     .details = "Over seeded random bytes and a million uniform vectors made in memory: a warm-up, "
                "then 7 or more\n"
@@ -182,7 +186,8 @@ const eg_command eg_command_bench = {
                "a transaction each,\n"
                "by 1 to 100 writers in each durability, beside writers / t_sync, t_sync being a bare "
                "write and fdatasync\n"
-               "of as many bytes; reads beside 100 writers; and the replay of a journal.\n",
+               "of as many bytes; reads beside 100 writers; and the replay of a journal. update replaces single chunks of a\n"
+               "file there, durably, and reads ranges of it.\n",
     .examples = "  engram bench\n  engram bench query --device scalar,avx2,avx512 --threads 1\n"
                 "  engram bench encode --data /usr/lib/libc.so --json\n"
                 "  engram bench commit --dir /var/tmp --writers 100 --payload 4K --seconds 60\n",
