@@ -21,6 +21,8 @@ typedef struct eg_limits {
  * larger than the caches. */
 void eg_limits_measure(eg_pool *pool, const uint8_t *buffer, size_t size, eg_limits *limits);
 
+enum { EG_BENCH_LIST_MAX = 16 };
+
 typedef struct eg_bench {
     eg_cli *cli;
     eg_device *device;
@@ -29,8 +31,11 @@ typedef struct eg_bench {
     eg_limits limits;
     uint8_t *vectors; /* seeded, uniform, 64-byte aligned */
     size_t vector_count;
+    uint8_t *real; /* likewise: of the distinct chunks of --data at cdc:1024 */
+    size_t real_count;
     uint8_t *random, *data; /* bytes to encode; data: of --data, or NULL */
     size_t random_size, data_size;
+    size_t rows[EG_BENCH_LIST_MAX], batches[EG_BENCH_LIST_MAX]; /* of queries; each list ends with 0 */
     json_t *results;
 } eg_bench;
 
@@ -42,6 +47,20 @@ void eg_bench_update_limits(eg_bench *bench);
 engram_status eg_bench_encode(eg_bench *bench, engram_error *error);
 engram_status eg_bench_bundle(eg_bench *bench, engram_error *error);
 engram_status eg_bench_query(eg_bench *bench, engram_error *error);
+
+/* bench_data.c: the bytes of a file, or of every regular file below a directory one after another, up to size_max, in
+ * fresh memory (eg_free). What cannot be read is passed over. */
+engram_status eg_bench_read_tree(const char *path, size_t size_max, uint8_t **bytes, size_t *size, engram_error *error);
+/* The vectors of the distinct chunks of bytes at cdc:1024, at most count_max, in fresh memory (eg_free). */
+engram_status eg_bench_make_vectors(eg_device *device, const uint8_t *bytes, size_t size, size_t count_max,
+                                    uint8_t **vectors, size_t *count, engram_error *error);
+
+/* A whole encode into a fresh engram under --dir, from --data or from random bytes; adds to bench->results. */
+engram_status eg_bench_ingest(eg_bench *bench, engram_error *error);
+/* "environment" of the document: what the figures were taken on. */
+void eg_bench_describe(eg_cli *cli);
+/* Results of encode, bundle and query as a chart: throughput against batch size, a panel for each operation. */
+engram_status eg_bench_plot(const json_t *results, const char *path, engram_error *error);
 
 /* Durable commits, reads beside them, and replay, under --dir; adds to results. */
 engram_status eg_bench_commit(eg_cli *cli, json_t *results, engram_error *error);

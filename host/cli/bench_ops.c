@@ -6,7 +6,8 @@
 #include "base/memory.h"
 #include "cli/bench.h"
 
-enum { RUNS_MAX = 1000, QUERY_K = 10, QUERY_BATCH = 64 };
+enum { RUNS_MAX = 1000, QUERY_K = 10, QUERIES_MAX = 4096, SHORTEST_US = 2000, DATA_MAX = 256 << 20 };
+enum { CACHED_ROWS = 200000 }; /* 50 MB: fewer may stay in a cache between two runs */
 
 typedef engram_status timed(void *context, engram_error *error);
 
@@ -20,16 +21,22 @@ static int compare_seconds(const void *a, const void *b)
     return (x > y) - (x < y);
 }
 
+/* Calls that are shorter than the clock can tell are timed several at once. */
 static engram_status measure(unsigned runs, timed *function, void *context, timing *t,
                              engram_error *error)
 {
     double seconds[RUNS_MAX];
     runs = runs < RUNS_MAX ? runs : RUNS_MAX;
     EG_TRY(function(context, error)); /* warm */
+    uint64_t start = eg_clock_monotonic_ns();
+    EG_TRY(function(context, error));
+    double once = eg_seconds_since(start) + 1e-9;
+    unsigned times = once < SHORTEST_US / 1e6 ? (unsigned)(SHORTEST_US / 1e6 / once) + 1 : 1;
     for (unsigned i = 0; i < runs; i++) {
-        uint64_t start = eg_clock_monotonic_ns();
-        EG_TRY(function(context, error));
-        seconds[i] = eg_seconds_since(start);
+        start = eg_clock_monotonic_ns();
+        for (unsigned n = 0; n < times; n++)
+            EG_TRY(function(context, error));
+        seconds[i] = eg_seconds_since(start) / times;
     }
     qsort(seconds, runs, sizeof *seconds, compare_seconds);
     t->median = (seconds[(runs - 1) / 2] + seconds[runs / 2]) / 2;
@@ -41,8 +48,8 @@ typedef struct outcome {
     const char *op, *input, *unit;
     size_t batch, rows; /* things in one call; vectors that are scanned, or 0 */
     double amount;      /* of the unit, in one call */
-    double cycles;      /* of a core, that one of the unit takes at least; or 0: */
-    double bytes;       /* of memory, that are read for one of the unit */
+    double cycles;      /* of a core, that one of the unit takes at least */
+    double bytes;       /* of memory, that are read for one of the unit; 0: not what counts */
     timing time;
 } outcome;
 
@@ -57,9 +64,9 @@ static double limit_of(const eg_bench *b, const outcome *o, const eg_device_info
 {
     if (info->is_gpu || threads_of(b, info) != b->limits.threads)
         return 0;
-    if (o->cycles != 0)
-        return b->limits.core_cycles * (double)b->limits.threads / o->cycles;
-    return b->limits.read_bytes / o->bytes;
+    double core = b->limits.core_cycles * (double)b->limits.threads / o->cycles;
+    double memory = o->bytes > 0 ? b->limits.read_bytes / o->bytes : core;
+    return memory < core ? memory : core;
 }
 
 static void say(const eg_bench *b, const outcome *o, const eg_device_info *info, double value,
@@ -122,7 +129,7 @@ static engram_status call_encode(void *context, engram_error *error)
                             error);
 }
 
-static engram_status encode_input(eg_bench *b, const char *input, const uint8_t *bytes, size_t size,
+static engram_status encode_batch(eg_bench *b, const char *input, const uint8_t *bytes, size_t size,
                                   engram_error *error)
 {
     encode_call c = {.device = b->device, .count = (size + EG_BENCH_CHUNK - 1) / EG_BENCH_CHUNK};
@@ -151,12 +158,21 @@ static engram_status encode_input(eg_bench *b, const char *input, const uint8_t 
     return status;
 }
 
+/* Batches of 1, 16 and 256 chunks, and everything at once. */
+static engram_status encode_input(eg_bench *b, const char *input, const uint8_t *bytes, size_t size,
+                                  engram_error *error)
+{
+    for (size_t batch = 1; batch <= 256 && batch * EG_BENCH_CHUNK < size; batch *= 16)
+        EG_TRY(encode_batch(b, input, bytes, batch * EG_BENCH_CHUNK, error));
+    return encode_batch(b, input, bytes, size, error);
+}
+
 engram_status eg_bench_encode(eg_bench *bench, engram_error *error)
 {
     EG_TRY(encode_input(bench, "random", bench->random, bench->random_size, error));
     if (bench->data == NULL)
         return ENGRAM_OK;
-    return encode_input(bench, "data", bench->data, bench->data_size, error);
+    return encode_input(bench, "data", bench->data, bench->data_size < DATA_MAX ? bench->data_size : DATA_MAX, error);
 }
 
 typedef struct bundle_call {
@@ -171,23 +187,28 @@ static engram_status call_bundle(void *context, engram_error *error)
     return eg_device_bundle(c->bench->device, c->counters, c->bench->vectors, c->count, 1, error);
 }
 
-engram_status eg_bench_bundle(eg_bench *bench, engram_error *error)
+static engram_status bundle_batch(eg_bench *b, uint32_t *counters, size_t count, engram_error *error)
 {
-    bundle_call c = {.bench = bench,
-                     .count = bench->vector_count < 100000 ? bench->vector_count : 100000};
+    bundle_call c = {.bench = b, .counters = counters, .count = count};
     outcome o = {.op = "bundle",
                  .input = "uniform",
                  .unit = "vectors/s",
-                 .batch = c.count,
-                 .amount = (double)c.count,
+                 .batch = count,
+                 .amount = (double)count,
                  .cycles = ENGRAM_BLOCKS};
-    c.counters = eg_alloc_zero(ENGRAM_BLOCKS * ENGRAM_SYMBOLS, sizeof *c.counters);
-    if (c.counters == NULL)
-        return eg_fail(error, ENGRAM_NO_MEMORY, "out of memory");
-    engram_status status = measure(bench->runs, call_bundle, &c, &o.time, error);
-    if (status == ENGRAM_OK)
-        add_result(bench, &o);
-    eg_free(c.counters);
+    EG_TRY(measure(b->runs, call_bundle, &c, &o.time, error));
+    add_result(b, &o);
+    return ENGRAM_OK;
+}
+
+engram_status eg_bench_bundle(eg_bench *bench, engram_error *error)
+{
+    static const size_t batches[] = {64, 1024, 16384, 100000};
+    uint32_t *counters = eg_alloc_zero(ENGRAM_BLOCKS * ENGRAM_SYMBOLS, sizeof *counters);
+    engram_status status = counters != NULL ? ENGRAM_OK : eg_fail(error, ENGRAM_NO_MEMORY, "out of memory");
+    for (size_t i = 0; i < sizeof batches / sizeof *batches && status == ENGRAM_OK; i++)
+        status = bundle_batch(bench, counters, batches[i], error);
+    eg_free(counters);
     return status;
 }
 
@@ -195,8 +216,8 @@ typedef struct query_call {
     eg_arena *arena;
     const uint8_t *queries;
     size_t count;
-    eg_hit hits[QUERY_BATCH * QUERY_K];
-    uint32_t counts[QUERY_BATCH];
+    eg_hit *hits;
+    uint32_t *counts;
 } query_call;
 
 static engram_status call_query(void *context, engram_error *error)
@@ -206,33 +227,64 @@ static engram_status call_query(void *context, engram_error *error)
                           error);
 }
 
-static engram_status query_rows(eg_bench *b, size_t rows, size_t batch, engram_error *error)
+/* What is asked, and of what. */
+typedef struct population {
+    const char *input;
+    const uint8_t *vectors, *queries; /* queries: QUERIES_MAX */
+    size_t rows;
+} population;
+
+static engram_status query_batch(eg_bench *b, const population *p, eg_arena *arena, size_t batch, engram_error *error)
 {
-    query_call c = {.queries = b->random, .count = batch};
+    query_call c = {.arena = arena, .queries = p->queries, .count = batch};
     outcome o = {.op = "query",
-                 .input = "uniform",
+                 .input = p->input,
                  .unit = "pairs/s",
                  .batch = batch,
-                 .rows = rows,
-                 .amount = (double)rows * (double)batch,
-                 .cycles = batch == 1 ? 0 : ENGRAM_BLOCKS / 64.0,
-                 .bytes = ENGRAM_BLOCKS};
-    EG_TRY(eg_arena_create(b->device, &c.arena, error));
-    engram_status status = eg_arena_append(c.arena, b->vectors, rows, error);
-    if (status == ENGRAM_OK)
-        status = measure(b->runs, call_query, &c, &o.time, error);
-    eg_arena_free(c.arena);
+                 .rows = p->rows,
+                 .amount = (double)p->rows * (double)batch,
+                 .cycles = ENGRAM_BLOCKS / 64.0,
+                 .bytes = p->rows > CACHED_ROWS ? (double)ENGRAM_BLOCKS / (double)batch : 0};
+    c.hits = eg_alloc(batch * QUERY_K * sizeof *c.hits);
+    c.counts = eg_alloc(batch * sizeof *c.counts);
+    engram_status status = c.hits != NULL && c.counts != NULL
+                               ? measure(b->runs, call_query, &c, &o.time, error)
+                               : eg_fail(error, ENGRAM_NO_MEMORY, "out of memory");
     if (status == ENGRAM_OK)
         add_result(b, &o);
+    eg_free(c.hits);
+    eg_free(c.counts);
     return status;
+}
+
+static engram_status query_population(eg_bench *b, const population *p, engram_error *error)
+{
+    eg_arena *arena = NULL;
+    EG_TRY(eg_arena_create(b->device, &arena, error));
+    engram_status status = eg_arena_append(arena, p->vectors, p->rows, error);
+    for (size_t i = 0; b->batches[i] != 0 && status == ENGRAM_OK; i++)
+        status = query_batch(b, p, arena, b->batches[i] < QUERIES_MAX ? b->batches[i] : QUERIES_MAX, error);
+    eg_arena_free(arena);
+    return status;
+}
+
+/* Real chunks are asked about that are not among the rows. */
+static engram_status query_real(eg_bench *b, engram_error *error)
+{
+    if (b->real_count <= QUERIES_MAX)
+        return b->real_count == 0 ? ENGRAM_OK
+                                  : eg_fail(error, ENGRAM_INVALID, "--data has only %zu distinct chunks of about 1 KiB: more than %d are needed",
+                                            b->real_count, QUERIES_MAX);
+    size_t rows = b->real_count - QUERIES_MAX;
+    population p = {"real", b->real, b->real + rows * ENGRAM_BLOCKS, rows};
+    return query_population(b, &p, error);
 }
 
 engram_status eg_bench_query(eg_bench *bench, engram_error *error)
 {
-    static const size_t rows[] = {100000, 1000000}, batches[] = {1, QUERY_BATCH};
-    for (size_t r = 0; r < 2; r++)
-        for (size_t b = 0; b < 2; b++)
-            if (rows[r] <= bench->vector_count)
-                EG_TRY(query_rows(bench, rows[r], batches[b], error));
-    return ENGRAM_OK;
+    for (size_t i = 0; bench->rows[i] != 0; i++) {
+        population p = {"uniform", bench->vectors, bench->random, bench->rows[i]};
+        EG_TRY(query_population(bench, &p, error));
+    }
+    return query_real(bench, error);
 }

@@ -1,16 +1,22 @@
 /* engram bench: how fast this machine is at what engram does. */
 #include <inttypes.h>
+#include <stdlib.h>
+#include <unistd.h>
 
 #include "base/clock.h"
 #include "base/memory.h"
 #include "cli/bench.h"
 
-enum { RANDOM_SIZE = 64 << 20, DATA_SIZE_MAX = 1 << 30, RUNS_LEAST = 7, VECTORS = 1000000 };
+enum { RANDOM_SIZE = 64 << 20, RUNS_LEAST = 10, VECTORS = 1000000, REAL_MAX = 2000000 };
+#define DATA_SIZE_MAX ((size_t)2 << 30)
 
 static const eg_option options[] = {
-    {"data", 0, "FILE", "encode this file's bytes too, in chunks of 16 KiB"},
-    {"runs", 0, "N", "timed runs of each, 7 or more; default 7"},
-    {"dir", 0, "DIR", "commit, update: on this disk; default: the working directory"},
+    {"data", 0, "PATH", "a file or a directory: encode its bytes too, and query its chunks of about 1 KiB"},
+    {"runs", 0, "N", "timed runs of each, 10 or more; default 10"},
+    {"rows", 0, "LIST", "query: among so many vectors; default 10000,1000000,10000000"},
+    {"batch", 0, "LIST", "query: so many at once; default 1,8,64,512"},
+    {"plot", 0, "FILE.svg", "write a chart: throughput against batch size, with the limits"},
+    {"dir", 0, "DIR", "commit, update, ingest: on this disk; default: the working directory"},
     {"seconds", 0, "N", "commit: for so long each; default 2"},
     {"writers", 0, "N", "commit: only this many; also --readers, --payload, --durability"},
     {"readers", 0, "N", "commit: threads that read 4 KiB files beside the writers"},
@@ -28,6 +34,7 @@ static const struct operation {
     {"encode", eg_bench_encode},
     {"bundle", eg_bench_bundle},
     {"query", eg_bench_query},
+    {"ingest", eg_bench_ingest},
 };
 enum { OPERATION_COUNT = sizeof operations / sizeof *operations };
 
@@ -36,7 +43,7 @@ static engram_status choose(const eg_cli *cli, bool chosen[OPERATION_COUNT], boo
                             engram_error *error)
 {
     for (size_t o = 0; o < OPERATION_COUNT; o++)
-        chosen[o] = cli->operand_count == 0;
+        chosen[o] = cli->operand_count == 0 && operations[o].run != eg_bench_ingest;
     *commit = *update = false;
     for (int i = 0; i < cli->operand_count; i++) {
         bool all = strcmp(cli->operands[i], "all") == 0;
@@ -47,7 +54,7 @@ static engram_status choose(const eg_cli *cli, bool chosen[OPERATION_COUNT], boo
             if (all || strcmp(cli->operands[i], operations[o].name) == 0)
                 known = chosen[o] = true;
         if (!known)
-            return eg_fail(error, ENGRAM_INVALID, "%s: encode, bundle, query, commit, update or all is expected",
+            return eg_fail(error, ENGRAM_INVALID, "%s: encode, bundle, query, ingest, commit, update or all is expected",
                            cli->operands[i]);
     }
     return ENGRAM_OK;
@@ -64,30 +71,86 @@ static void fill_random(uint8_t *bytes, size_t size, uint64_t seed)
     }
 }
 
-static engram_status prepare(eg_bench *b, engram_error *error)
+/* Numbers between commas, rising or not. */
+static engram_status read_list(const eg_cli *cli, const char *name, const char *fallback, size_t most,
+                               size_t list[EG_BENCH_LIST_MAX], engram_error *error)
 {
-    const char *file = eg_option_text(b->cli, "data");
-    engram_error inner = {0};
+    const char *text = eg_option_text(cli, name), *at = text != NULL ? text : fallback;
+    for (size_t i = 0; i + 1 < EG_BENCH_LIST_MAX; i++) {
+        char *end;
+        unsigned long long number = strtoull(at, &end, 10);
+        if (end == at || number == 0 || number > most || (*end != 0 && *end != ','))
+            return eg_fail(error, ENGRAM_INVALID, "--%s %s: numbers from 1 to %zu between commas are expected", name, text, most);
+        list[i] = (size_t)number;
+        list[i + 1] = 0;
+        if (*end == 0)
+            return ENGRAM_OK;
+        at = end + 1;
+    }
+    return eg_fail(error, ENGRAM_INVALID, "--%s: at most %d numbers", name, EG_BENCH_LIST_MAX - 1);
+}
+
+/* Vectors may take half of the machine's memory; rows beyond are left out, and said to be. */
+static void fit_rows(eg_bench *b)
+{
+    size_t half = (size_t)sysconf(_SC_PHYS_PAGES) * (size_t)sysconf(_SC_PAGESIZE) / 2 / ENGRAM_BLOCKS, kept = 0;
+    for (size_t i = 0; b->rows[i] != 0; i++) {
+        size_t rows = b->rows[i];
+        if (rows > half)
+            eg_output_note(b->cli, "%zu vectors would take more than half of the memory: left out", rows);
+        else
+            b->rows[kept++] = rows;
+        if (rows <= half && rows > b->vector_count)
+            b->vector_count = rows;
+    }
+    b->rows[kept] = 0;
+}
+
+static engram_status read_data(eg_bench *b, engram_error *error)
+{
+    const char *path = eg_option_text(b->cli, "data");
+    if (path == NULL)
+        return ENGRAM_OK;
+    EG_TRY(eg_bench_read_tree(path, DATA_SIZE_MAX, &b->data, &b->data_size, error));
+    return b->data_size != 0 ? ENGRAM_OK : eg_fail(error, ENGRAM_INVALID, "%s: nothing in it can be read", path);
+}
+
+static engram_status prepare(eg_bench *b, const bool chosen[OPERATION_COUNT], engram_error *error)
+{
+    bool query = false, encode = false;
+    for (size_t o = 0; o < OPERATION_COUNT; o++) {
+        query |= chosen[o] && operations[o].run == eg_bench_query;
+        encode |= chosen[o] && operations[o].run == eg_bench_encode;
+    }
+    EG_TRY(read_list(b->cli, "rows", "10000,1000000,10000000", SIZE_MAX / ENGRAM_BLOCKS, b->rows, error));
+    EG_TRY(read_list(b->cli, "batch", "1,8,64,512", 4096, b->batches, error));
     b->vector_count = VECTORS;
+    if (query)
+        fit_rows(b);
     b->random_size = RANDOM_SIZE;
     b->vectors = eg_alloc_aligned(64, b->vector_count * ENGRAM_BLOCKS);
     b->random = eg_alloc_aligned(64, b->random_size);
     if (b->vectors == NULL || b->random == NULL)
-        return eg_fail(error, ENGRAM_NO_MEMORY, "out of memory for a million vectors (256 MB)");
+        return eg_fail(error, ENGRAM_NO_MEMORY, "out of memory for %zu vectors: give fewer with --rows", b->vector_count);
     fill_random(b->vectors, b->vector_count * ENGRAM_BLOCKS, 1);
     fill_random(b->random, b->random_size, 2);
-    if (file == NULL)
-        return ENGRAM_OK;
-    engram_status status = eg_cli_read_input(file, DATA_SIZE_MAX, &b->data, &b->data_size, &inner);
-    if (status == ENGRAM_OK && b->data_size == 0)
-        status = eg_fail(&inner, ENGRAM_INVALID, "empty");
-    return status == ENGRAM_OK ? ENGRAM_OK : eg_fail(error, status, "%s: %s", file, inner.message);
+    return query || encode ? read_data(b, error) : ENGRAM_OK;
+}
+
+/* With the first device, for all of them: bits are equal. */
+static engram_status make_real(eg_bench *b, bool query, engram_error *error)
+{
+    if (b->data != NULL && b->real == NULL && query)
+        EG_TRY(eg_bench_make_vectors(b->device, b->data, b->data_size, REAL_MAX, &b->real, &b->real_count, error));
+    return ENGRAM_OK;
 }
 
 static engram_status bench_device(eg_bench *b, const char *spec, const bool chosen[OPERATION_COUNT],
                                   engram_error *error)
 {
     engram_status status = eg_device_open(spec, b->pool, &b->device, error);
+    if (status == ENGRAM_OK)
+        status = make_real(b, chosen[2], error);
     for (size_t o = 0; o < OPERATION_COUNT && status == ENGRAM_OK; o++)
         if (chosen[o])
             status = operations[o].run(b, error);
@@ -140,7 +203,7 @@ static engram_status bench_compute(eg_cli *cli, const bool chosen[OPERATION_COUN
     EG_TRY(eg_option_number(cli, "runs", RUNS_LEAST, 1000, &runs, error));
     EG_TRY(eg_cli_open_pool(cli, error));
     eg_bench bench = {.cli = cli, .pool = cli->pool, .runs = (unsigned)runs, .results = results};
-    engram_status status = prepare(&bench, error);
+    engram_status status = prepare(&bench, chosen, error);
     if (status == ENGRAM_OK) {
         eg_bench_update_limits(&bench);
         report_limits(&bench);
@@ -149,6 +212,7 @@ static engram_status bench_compute(eg_cli *cli, const bool chosen[OPERATION_COUN
     eg_free(bench.vectors);
     eg_free(bench.random);
     eg_free(bench.data);
+    eg_free(bench.real);
     return status;
 }
 
@@ -159,28 +223,33 @@ static engram_status run(eg_cli *cli, engram_error *error)
     engram_status status = choose(cli, chosen, &commit, &update, error);
     for (size_t o = 0; o < OPERATION_COUNT; o++)
         compute |= chosen[o];
+    if (status == ENGRAM_OK)
+        eg_bench_describe(cli);
     if (status == ENGRAM_OK && compute)
         status = bench_compute(cli, chosen, results, error);
     if (status == ENGRAM_OK && commit)
         status = eg_bench_commit(cli, results, error);
     if (status == ENGRAM_OK && update)
         status = eg_bench_update(cli, results, error);
+    const char *plot = eg_option_text(cli, "plot");
+    if (status == ENGRAM_OK && plot != NULL)
+        status = eg_bench_plot(results, plot, error);
     eg_json_put(cli->document, "results", results);
     return status;
 }
 
 const eg_command eg_command_bench = {
     .name = "bench",
-    .operands = "[encode|bundle|query|commit|update|all]...",
+    .operands = "[encode|bundle|query|ingest|commit|update|all]...",
     .summary = "Measure this machine at what engram does",
-    .details = "Over seeded random bytes and a million uniform vectors made in memory: a warm-up, "
-               "then 7 or more\n"
-               "runs, of which the median counts. --device takes several, between commas. Each "
-               "value stands beside\n"
+    .details = "Over seeded random bytes and uniform vectors made in memory, and over --data: a warm-up, then 10 or\n"
+               "more runs, of which the median counts. --device takes several, between commas. Each value stands beside\n"
                "a limit of the same run and its ratio to it: read bandwidth of memory for a query "
                "alone, 64 bytes a\n"
                "cycle and core for a batch of them, an increment a cycle for bundles, 1.5 cycles a "
                "byte for encode.\n"
+               "Ten million vectors take 2.6 GB and minutes: --rows and --batch choose. ingest encodes --data into\n"
+               "engrams below --dir, beside reading the same files.\n"
                "\n"
                "commit makes engrams below --dir and removes them again: new files of random bytes, "
                "a transaction each,\n"
@@ -189,7 +258,7 @@ const eg_command eg_command_bench = {
                "of as many bytes; reads beside 100 writers; and the replay of a journal. update replaces single chunks of a\n"
                "file there, durably, and reads ranges of it.\n",
     .examples = "  engram bench\n  engram bench query --device scalar,avx2,avx512 --threads 1\n"
-                "  engram bench encode --data /usr/lib/libc.so --json\n"
+                "  engram bench query --data /usr --rows 1000000 --plot query.svg\n"
                 "  engram bench commit --dir /var/tmp --writers 100 --payload 4K --seconds 60\n",
     .options = options,
     .operand_max = -1,

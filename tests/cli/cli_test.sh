@@ -504,8 +504,22 @@ test_killed_creation() {
 
 test_bench() {
   expect 0 bench encode bundle --device scalar,auto --json
-  json '(.results | length == 4) and ([.results[] | .value, .limit, .ratio, .threads, .batch, .seconds_median] |
+  json '(.results | length == 16) and ([.results[] | .value, .limit, .ratio, .threads, .batch, .seconds_median] |
     all(type == "number" and . > 0)) and ([.results[] | .op, .device, .unit] | all(type == "string"))'
+  expect 0 bench query --device scalar --rows 1000,20000 --batch 1,3 --plot chart.svg --json
+  json '([.results[] | [.rows, .batch]] == [[1000,1],[1000,3],[20000,1],[20000,3]]) and (.environment.cores >= 1)'
+  [ "$(grep -c '<circle' chart.svg)" = 4 ] || die "the chart has not four points"
+  [ "$(tail -n 1 chart.svg)" = '</svg>' ] || die "the chart has no end"
+  expect 2 bench query --rows 0
+  expect 2 bench query --rows 1000 --batch 1,
+  expect 2 bench bundle --plot
+  mkdir data && head -c 300000 /dev/urandom >data/a && seq 30000 >data/b
+  expect 0 bench ingest --data data --dir . --device auto --json
+  json '(.results | length == 1) and (.results[0] | .op == "ingest" and .files == 2 and .bytes > 300000 and .value > 0)'
+  expect 2 bench ingest
+  expect 0 bench update --dir . --json
+  json '[.results[] | .operation, (.p50_us > 0)] == ["chunk update", true, "range read", true]'
+  [ -z "$(ls -d engram-bench-* 2>/dev/null)" ] || die "a bench left something behind"
   expect 2 bench nonsense
   expect 15 bench bundle --device warp
 }
