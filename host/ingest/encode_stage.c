@@ -2,49 +2,19 @@
  *
  * 1. in parallel: fingerprint each cut and compare it with the stored chunks of that
  * fingerprint. 2. In order: cuts equal to an earlier one of the batch. 3. The new ones: vectors by
- * the device, corrections in parallel. 4. Append them to the active segment. 5. Write the
+ * the device, corrections in parallel (correct.c). 4. Append them to the active segment. 5. Write the
  * transaction: chunks, and the events with each file's content. */
 #include "base/clock.h"
 #include "base/memory.h"
 #include "base/status.h"
-#include "ingest/internal.h"
-
-typedef struct eg_encode_stage {
-    eg_coder **coders; /* one for each worker of the pool, and the bytes to compare with */
-    uint8_t **scratch;
-    size_t width;
-    /* Of the batch at hand. */
-    eg_batch *batch;
-    uint32_t *fresh; /* indices of new cuts */
-    size_t fresh_count, fresh_capacity;
-    eg_view *views;
-    size_t views_capacity;
-    eg_new_chunk *chunks;
-    size_t chunks_capacity;
-    uint64_t *ids;
-    size_t ids_capacity;
-    uint8_t *vectors;
-    size_t vectors_capacity;
-    uint32_t *spreads;
-    size_t spreads_capacity;
-    uint8_t *packed; /* the corrections, each at its cut's place */
-    size_t *packed_offsets;
-    size_t packed_capacity, packed_offsets_capacity;
-    uint32_t *table; /* fingerprint -> index in fresh + 1 */
-    size_t table_capacity;
-    eg_buffer refs;           /* of the file at hand: over batches */
-    uint64_t next_version;    /* that the batch at hand will make */
-    atomic_int status;
-    pthread_mutex_t error_lock;
-    engram_error error;
-} eg_encode_stage;
+#include "ingest/encode_stage.h"
 
 static engram_status no_memory(engram_error *error)
 {
     return eg_fail(error, ENGRAM_NO_MEMORY, "out of memory encoding a batch");
 }
 
-static void worker_failed(eg_encode_stage *s, engram_status status, const engram_error *error)
+void eg_encode_worker_failed(eg_encode_stage *s, engram_status status, const engram_error *error)
 {
     pthread_mutex_lock(&s->error_lock);
     if (atomic_load(&s->status) == ENGRAM_OK) {
@@ -54,12 +24,20 @@ static void worker_failed(eg_encode_stage *s, engram_status status, const engram
     pthread_mutex_unlock(&s->error_lock);
 }
 
-static engram_status worker_status(eg_encode_stage *s, engram_error *error)
+engram_status eg_encode_worker_status(eg_encode_stage *s, engram_error *error)
 {
     engram_status status = (engram_status)atomic_load(&s->status);
     if (status != ENGRAM_OK && error != NULL && error->status == ENGRAM_OK)
         *error = s->error;
     return status;
+}
+
+static engram_status init_corrector(eg_corrector *c, int level, size_t size_max, engram_error *error)
+{
+    EG_TRY(eg_coder_create(level, &c->coder, error));
+    c->bytes = eg_alloc(size_max);
+    c->delta = eg_alloc(eg_coder_bound(size_max));
+    return c->bytes != NULL && c->delta != NULL ? ENGRAM_OK : no_memory(error);
 }
 
 engram_status eg_encode_stage_create(eg_ingest *ingest, engram_error *error)
@@ -71,19 +49,14 @@ engram_status eg_encode_stage_create(eg_ingest *ingest, engram_error *error)
     pthread_mutex_init(&s->error_lock, NULL);
     s->next_version = ingest->pinned.number + 1;
     s->width = eg_pool_width(ingest->pool);
-    s->coders = eg_alloc_zero(s->width, sizeof *s->coders);
-    s->scratch = eg_alloc_zero(s->width, sizeof *s->scratch);
-    if (s->coders == NULL || s->scratch == NULL)
+    s->workers = eg_alloc_zero(s->width, sizeof *s->workers);
+    if (s->workers == NULL)
         return no_memory(error);
-    int level = ingest->options.level != 0 ? ingest->options.level
-                                           : eg_engram_get_config(ingest->engram)->level;
-    for (size_t i = 0; i < s->width; i++) {
-        EG_TRY(eg_coder_create(level, &s->coders[i], error));
-        s->scratch[i] = eg_alloc(ingest->chunker.size_max);
-        if (s->scratch[i] == NULL)
-            return no_memory(error);
-    }
-    return ENGRAM_OK;
+    s->level = ingest->options.level != 0 ? ingest->options.level
+                                          : eg_engram_get_config(ingest->engram)->level;
+    for (size_t i = 0; i < s->width; i++)
+        EG_TRY(init_corrector(&s->workers[i], s->level, ingest->chunker.size_max, error));
+    return s->level == 1 ? ENGRAM_OK : eg_recall_create(eg_engram_store(ingest->engram), &s->recall, error);
 }
 
 void eg_encode_stage_free(eg_ingest *ingest)
@@ -91,13 +64,15 @@ void eg_encode_stage_free(eg_ingest *ingest)
     eg_encode_stage *s = ingest->encode;
     if (s == NULL)
         return;
-    for (size_t i = 0; s->coders != NULL && s->scratch != NULL && i < s->width; i++) {
-        eg_coder_free(s->coders[i]);
-        eg_free(s->scratch[i]);
+    for (size_t i = 0; s->workers != NULL && i < s->width; i++) {
+        eg_coder_free(s->workers[i].coder);
+        eg_free(s->workers[i].bytes);
+        eg_free(s->workers[i].delta);
     }
+    eg_recall_free(s->recall);
     eg_buffer_fini(&s->refs);
-    void *arrays[] = {s->coders,  s->scratch, s->fresh,  s->views,          s->chunks, s->ids,
-                      s->vectors, s->spreads, s->packed, s->packed_offsets, s->table};
+    void *arrays[] = {s->workers, s->fresh,  s->views,          s->chunks,      s->ids,  s->vectors,
+                      s->spreads, s->packed, s->packed_offsets, s->predictions, s->table};
     for (size_t i = 0; i < sizeof arrays / sizeof *arrays; i++)
         eg_free(arrays[i]);
     pthread_mutex_destroy(&s->error_lock);
@@ -113,6 +88,7 @@ static void find_one(void *context, size_t index, size_t worker)
     eg_store *store = eg_engram_store(ingest->engram);
     eg_cut *cut = &s->batch->cuts[index];
     const uint8_t *bytes = s->batch->bytes + cut->offset;
+    uint8_t *stored = s->workers[worker].bytes;
     uint64_t ids[EG_STORE_CANDIDATES];
     cut->fingerprint = eg_fingerprint_of(bytes, cut->size);
     cut->is_new = true;
@@ -120,10 +96,10 @@ static void find_one(void *context, size_t index, size_t worker)
     for (size_t i = 0; i < count; i++) {
         engram_error error = {0};
         size_t size;
-        engram_status status = eg_store_read(store, ids[i], s->scratch[worker],
+        engram_status status = eg_store_read(store, ids[i], stored,
                                              ingest->chunker.size_max, &size, &error);
         if (status == ENGRAM_OK && size == cut->size &&
-            memcmp(s->scratch[worker], bytes, size) == 0) {
+            memcmp(stored, bytes, size) == 0) {
             cut->is_new = false;
             cut->id = ids[i];
             return;
@@ -131,7 +107,7 @@ static void find_one(void *context, size_t index, size_t worker)
         /* A stored chunk that cannot be read is no base for a new file: the bytes are stored again.
          */
         if (status == ENGRAM_NO_MEMORY || status == ENGRAM_IO)
-            worker_failed(s, status, &error);
+            eg_encode_worker_failed(s, status, &error);
     }
 }
 
@@ -182,23 +158,6 @@ static engram_status list_fresh(eg_encode_stage *s, engram_error *error)
     return ENGRAM_OK;
 }
 
-/* Step 3: one correction. */
-static void pack_one(void *context, size_t index, size_t worker)
-{
-    eg_ingest *ingest = context;
-    eg_encode_stage *s = ingest->encode;
-    const eg_cut *cut = &s->batch->cuts[s->fresh[index]];
-    uint8_t *out = s->packed + s->packed_offsets[index];
-    engram_error error = {0};
-    size_t size = 0;
-    eg_new_chunk *chunk = &s->chunks[index];
-    engram_status status = eg_coder_pack(s->coders[worker], s->batch->bytes + cut->offset,
-                                         cut->size, out, &chunk->kind, &size, &error);
-    if (status != ENGRAM_OK)
-        worker_failed(s, status, &error);
-    chunk->correction = (eg_view){out, size};
-}
-
 static engram_status reserve_fresh(eg_encode_stage *s, engram_error *error)
 {
     size_t n = s->fresh_count + 1, packed = 0;
@@ -207,6 +166,7 @@ static engram_status reserve_fresh(eg_encode_stage *s, engram_error *error)
         !eg_grow((void **)&s->ids, &s->ids_capacity, n, sizeof *s->ids) ||
         !eg_grow((void **)&s->vectors, &s->vectors_capacity, n * ENGRAM_BLOCKS, 1) ||
         !eg_grow((void **)&s->spreads, &s->spreads_capacity, n, sizeof *s->spreads) ||
+        !eg_grow((void **)&s->predictions, &s->predictions_capacity, n, sizeof *s->predictions) ||
         !eg_grow((void **)&s->packed_offsets, &s->packed_offsets_capacity, n,
                  sizeof *s->packed_offsets))
         return no_memory(error);
@@ -238,12 +198,13 @@ static engram_status store_fresh(eg_ingest *ingest, engram_error *error)
     }
     EG_TRY(eg_device_encode(ingest->device, eg_engram_get_codebook(ingest->engram), s->views,
                             s->fresh_count, s->vectors, s->spreads, error));
-    eg_pool_run(ingest->pool, s->fresh_count, pack_one, ingest);
-    EG_TRY(worker_status(s, error));
     for (size_t i = 0; i < s->fresh_count; i++)
         s->chunks[i].spread = s->spreads[i];
+    EG_TRY(eg_correct_all(ingest, error));
     EG_TRY(
         eg_store_append(eg_engram_store(ingest->engram), s->chunks, s->fresh_count, s->ids, error));
+    if (s->recall != NULL)
+        eg_recall_end(s->recall, s->ids);
     for (size_t i = 0; i < s->fresh_count; i++) {
         eg_cut *cut = &b->cuts[s->fresh[i]];
         cut->id = s->ids[i];
@@ -302,7 +263,7 @@ engram_status eg_encode_stage_run(eg_ingest *ingest, eg_batch *batch, engram_err
     eg_encode_stage *s = ingest->encode;
     s->batch = batch;
     eg_pool_run(ingest->pool, batch->cut_count, find_one, ingest);
-    EG_TRY(worker_status(s, error));
+    EG_TRY(eg_encode_worker_status(s, error));
     EG_TRY(list_fresh(s, error));
     EG_TRY(store_fresh(ingest, error));
     for (size_t i = 0; i < batch->cut_count; i++)

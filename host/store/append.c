@@ -7,7 +7,7 @@
 #include "base/memory.h"
 #include "store/internal.h"
 
-static engram_status check_chunk(const eg_new_chunk *chunk, engram_error *error)
+static engram_status check_chunk(const eg_new_chunk *chunk, size_t place, engram_error *error)
 {
     bool is_delta = chunk->kind == EG_CORRECTION_DELTA;
     if (chunk->kind < EG_CORRECTION_DELTA || chunk->kind > EG_CORRECTION_VERBATIM)
@@ -16,8 +16,8 @@ static engram_status check_chunk(const eg_new_chunk *chunk, engram_error *error)
         (chunk->kind == EG_CORRECTION_VERBATIM && chunk->correction.size != chunk->size))
         return eg_fail(error, ENGRAM_INVALID, "a chunk of %" PRIu32 " bytes, %zu stored",
                        chunk->size, chunk->correction.size);
-    if (is_delta != (chunk->base != 0) || is_delta != (chunk->depth != 0) ||
-        chunk->depth > EG_CHUNK_DEPTH_MAX)
+    if (is_delta != ((chunk->base != 0) != (chunk->base_before != 0)) || is_delta != (chunk->depth != 0) ||
+        chunk->depth > EG_CHUNK_DEPTH_MAX || chunk->base_before > place)
         return eg_fail(error, ENGRAM_INVALID, "a chunk of depth %u on base %" PRIu64, chunk->depth,
                        chunk->base);
     return ENGRAM_OK;
@@ -53,13 +53,14 @@ static engram_status start_segment(eg_store *store, engram_error *error)
     return ENGRAM_OK;
 }
 
+/* id: of this chunk, after those of the ones before it. */
 static engram_status add_chunk(eg_store *store, eg_segment *segment, const eg_new_chunk *chunk,
-                               uint64_t id, engram_error *error)
+                               const uint64_t *id, engram_error *error)
 {
-    eg_chunk_record record = {.id = id,
+    eg_chunk_record record = {.id = *id,
                               .version = chunk->version,
                               .created_ns = chunk->created_ns,
-                              .base = chunk->base,
+                              .base = chunk->base_before != 0 ? *(id - chunk->base_before) : chunk->base,
                               .size = chunk->size,
                               .spread = chunk->spread,
                               .stored_size = (uint32_t)chunk->correction.size,
@@ -70,7 +71,7 @@ static engram_status add_chunk(eg_store *store, eg_segment *segment, const eg_ne
                           error));
     /* Found before it is published, it is taken for a chunk that is not there. */
     if (store->dedup != NULL)
-        EG_TRY(eg_dedup_add(store->dedup, eg_fingerprint_prefix(record.fingerprint), id, error));
+        EG_TRY(eg_dedup_add(store->dedup, eg_fingerprint_prefix(record.fingerprint), *id, error));
     return ENGRAM_OK;
 }
 
@@ -94,7 +95,7 @@ static engram_status append_run(eg_store *store, const eg_new_chunk *chunks, siz
     count = count < room ? count : room;
     EG_TRY(eg_segment_reserve(segment, (uint32_t)count, error));
     while (done < count && !eg_segment_is_full(segment)) {
-        EG_TRY(add_chunk(store, segment, &chunks[done], ids[done], error));
+        EG_TRY(add_chunk(store, segment, &chunks[done], &ids[done], error));
         done++;
     }
     publish(store, segment, ids[done - 1]);
@@ -150,7 +151,7 @@ engram_status eg_store_append(eg_store *store, const eg_new_chunk *chunks, size_
                               uint64_t *ids, engram_error *error)
 {
     for (size_t i = 0; i < count; i++)
-        EG_TRY(check_chunk(&chunks[i], error));
+        EG_TRY(check_chunk(&chunks[i], i, error));
     pthread_mutex_lock(&store->append_lock);
     engram_status status = append_locked(store, chunks, count, ids, error);
     pthread_mutex_unlock(&store->append_lock);

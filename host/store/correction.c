@@ -135,6 +135,37 @@ engram_status eg_coder_pack(eg_coder *coder, const uint8_t *bytes, size_t size, 
     return ENGRAM_OK;
 }
 
+/* The window that reaches from the end of the bytes to the beginning of the base; 0: zstd's own, which does for small
+ * chunks at every level. */
+static int window_for(size_t size)
+{
+    enum { LOG_DEFAULT = 17 };
+    int log = LOG_DEFAULT;
+    while ((size_t)1 << log < size)
+        log++;
+    return log > LOG_DEFAULT ? log : 0;
+}
+
+engram_status eg_coder_pack_delta(eg_coder *coder, const uint8_t *bytes, size_t size, eg_view base, uint8_t *out,
+                                  size_t *stored_size, engram_error *error)
+{
+    EG_TRY(need_packer(coder, error));
+    *stored_size = SIZE_MAX;
+    if (size == 0)
+        return ENGRAM_OK;
+    size_t result = ZSTD_CCtx_refPrefix(coder->packer, base.data, base.size);
+    if (ZSTD_isError(result))
+        return eg_fail(error, ENGRAM_NO_MEMORY, "no memory to compress");
+    ZSTD_CCtx_setParameter(coder->packer, ZSTD_c_windowLog, window_for(size + base.size));
+    engram_status status = compress(coder, coder->zstd_level, bytes, size, out, &result, error);
+    ZSTD_CCtx_setParameter(coder->packer, ZSTD_c_windowLog, 0);
+    if (status != ENGRAM_OK)
+        ZSTD_CCtx_refPrefix(coder->packer, NULL, 0); /* a failure leaves it for the next */
+    else if (result < size)
+        *stored_size = result;
+    return status;
+}
+
 static engram_status decompress(eg_coder *coder, eg_view correction, eg_view base, uint8_t *bytes,
                                 size_t size, engram_error *error)
 {

@@ -29,6 +29,10 @@ void eg_coder_free(eg_coder *coder);
 size_t eg_coder_bound(size_t size);
 engram_status eg_coder_pack(eg_coder *coder, const uint8_t *bytes, size_t size, uint8_t *out,
                             eg_correction_kind *kind, size_t *stored_size, engram_error *error);
+/* Packs bytes as a delta on base, the other way round of unpack with DELTA; out as for pack. *stored_size is SIZE_MAX
+ * when that is no shorter than the bytes. */
+engram_status eg_coder_pack_delta(eg_coder *coder, const uint8_t *bytes, size_t size, eg_view base, uint8_t *out,
+                                  size_t *stored_size, engram_error *error);
 /* Restores exactly size bytes, or ENGRAM_DAMAGED. base is empty unless kind is DELTA. Never writes past size. */
 engram_status eg_coder_unpack(eg_coder *coder, eg_correction_kind kind, eg_view correction, eg_view base,
                               uint8_t *bytes, size_t size, engram_error *error);

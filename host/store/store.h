@@ -75,7 +75,8 @@ typedef struct eg_new_chunk {
     uint64_t id; /* eg_store_next_id or higher, which leaves a gap; 0: the next one */
     eg_fingerprint fingerprint;
     uint64_t version, created_ns;
-    uint64_t base;
+    uint64_t base;        /* of a delta */
+    uint32_t base_before; /* or, instead: the base comes so many places before it in the same call; else 0 */
     const uint8_t *vector; /* 256 bytes */
     uint32_t spread;
     uint32_t size;

@@ -51,6 +51,48 @@ static eg_correction_kind round_trip(eg_coder *coder, size_t size, size_t *store
     return kind;
 }
 
+/* A base of any size, of which the bytes are an edited copy or nothing at all. */
+static void deltas_give_the_bytes_back(void **state)
+{
+    static const size_t sizes[] = {1, 7, 100, 4096, 16384, 70000, 1 << 20};
+    enum { COUNT = sizeof sizes / sizeof *sizes };
+    uint8_t *base = malloc(1 << 20);
+    uint64_t seed = 3;
+    (void)state;
+    for (int level = 2; level <= 9; level += level < 3 ? 1 : 2) {
+        eg_coder *coder;
+        engram_error error = {0};
+        assert_int_equal(eg_coder_create(level, &coder, &error), ENGRAM_OK);
+        for (size_t b = 0; b < COUNT; b++)
+            for (size_t n = 0; n < COUNT; n++) {
+                size_t size = sizes[n], stored_size;
+                fill(7, 1 << 20, 0xFF);
+                memcpy(base, bytes, sizes[b]);
+                for (size_t edits = size / 500 + 1; edits > 0; edits--)
+                    bytes[test_random(&seed) % size] ^= 1;
+                assert_int_equal(eg_coder_pack_delta(coder, bytes, size, (eg_view){base, sizes[b]}, packed,
+                                                     &stored_size, &error),
+                                 ENGRAM_OK);
+                if (size >= 4096 && sizes[b] >= size && sizes[b] < 20 * size) /* as chunks of one engram differ */
+                    if (stored_size >= size / 8)
+                        fail_msg("level %d: a delta of %zu bytes for %zu on %zu", level, stored_size, size, sizes[b]);
+                if (stored_size == SIZE_MAX)
+                    continue;
+                memset(back, 0xA5, size + GUARD);
+                assert_int_equal(eg_coder_unpack(coder, EG_CORRECTION_DELTA, (eg_view){packed, stored_size},
+                                                 (eg_view){base, sizes[b]}, back, size, &error),
+                                 ENGRAM_OK);
+                assert_memory_equal(back, bytes, size);
+                assert_int_equal(back[size], 0xA5);
+                /* The base is not remembered. */
+                eg_correction_kind kind = round_trip(coder, size, &stored_size);
+                assert_int_equal(kind, stored_size < size ? EG_CORRECTION_PACKED : EG_CORRECTION_VERBATIM);
+            }
+        eg_coder_free(coder);
+    }
+    free(base);
+}
+
 static void every_level_gives_the_bytes_back(void **state)
 {
     static const size_t sizes[] = {0, 1, 2, 7, 63, 100, 4096, 16384, 70000, 300000};
@@ -202,6 +244,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(every_level_gives_the_bytes_back),
+        cmocka_unit_test(deltas_give_the_bytes_back),
         cmocka_unit_test(the_largest_chunk),
         cmocka_unit_test(far_repetition_is_found),
         cmocka_unit_test(levels_have_limits),

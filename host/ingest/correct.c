@@ -1,0 +1,176 @@
+/* The corrections of a batch's new chunks: against the chunk that recall finds most like it, or packed alone.
+ *
+ * A base may be a stored chunk or one before it in the batch. A chunk whose best base is in the batch waits until that
+ * one has its own correction, since only then its depth is known: so the batch is done in rounds, each in parallel over
+ * the chunks whose bases were done in earlier rounds. Which chunk waits for which is known before the first, so the
+ * outcome does not depend on threads.
+ *
+ * A delta uses up a place in the chain of bases, which others may need more (PAYS; the naive rule, any delta that is
+ * smaller, costs half of the gain). */
+#include "base/memory.h"
+#include "base/status.h"
+#include "ingest/encode_stage.h"
+
+enum {
+    LEVEL_SEVERAL = 6, /* from here on every base is tried */
+    OBVIOUS = 16       /* a delta of so small a part of the chunk pays, whatever packing alone would give */
+};
+
+/* A delta is kept if it takes less than this share of what the chunk takes packed alone. */
+static const double pays = 0.6;
+
+/* ---- one chunk ---- */
+
+/* The bytes of a base, or nothing when it cannot be one: too deep, or unreadable. */
+static engram_status get_base(eg_ingest *ingest, eg_corrector *c, const eg_base *base, eg_view *bytes, uint8_t *depth,
+                              engram_error *error)
+{
+    eg_encode_stage *s = ingest->encode;
+    engram_error inner = {0};
+    *bytes = (eg_view){0};
+    if (base->id == 0) {
+        const eg_cut *cut = &s->batch->cuts[s->fresh[base->place]];
+        *depth = s->predictions[base->place].is_done ? s->chunks[base->place].depth : EG_RECALL_DEPTH;
+        if (*depth < EG_RECALL_DEPTH)
+            *bytes = (eg_view){s->batch->bytes + cut->offset, cut->size};
+        return ENGRAM_OK;
+    }
+    size_t size;
+    engram_status status = eg_store_read(eg_engram_store(ingest->engram), base->id, c->bytes,
+                                         ingest->chunker.size_max, &size, &inner);
+    *depth = base->depth;
+    if (status == ENGRAM_OK)
+        *bytes = (eg_view){c->bytes, size};
+    return status == ENGRAM_NO_MEMORY ? eg_fail(error, status, "%s", inner.message) : ENGRAM_OK;
+}
+
+/* The best delta into out; chunk->correction.size is SIZE_MAX when there is none. */
+static engram_status try_bases(eg_ingest *ingest, eg_corrector *c, size_t index, eg_view bytes, uint8_t *out,
+                               engram_error *error)
+{
+    eg_encode_stage *s = ingest->encode;
+    const eg_prediction *p = &s->predictions[index];
+    eg_new_chunk *chunk = &s->chunks[index];
+    size_t tries = s->level >= LEVEL_SEVERAL ? p->base_count : p->base_count > 0;
+    chunk->correction.size = SIZE_MAX;
+    for (size_t i = 0; i < p->base_count && tries > 0; i++) {
+        eg_view base;
+        uint8_t depth;
+        size_t size;
+        EG_TRY(get_base(ingest, c, &p->bases[i], &base, &depth, error));
+        if (base.data == NULL)
+            continue;
+        tries--;
+        EG_TRY(eg_coder_pack_delta(c->coder, bytes.data, bytes.size, base, c->delta, &size, error));
+        if (size >= chunk->correction.size)
+            continue;
+        memcpy(out, c->delta, size);
+        chunk->kind = EG_CORRECTION_DELTA;
+        chunk->correction = (eg_view){out, size};
+        chunk->base = p->bases[i].id;
+        chunk->base_before = p->bases[i].id == 0 ? (uint32_t)index - p->bases[i].place : 0;
+        chunk->depth = (uint8_t)(depth + 1);
+    }
+    return ENGRAM_OK;
+}
+
+static engram_status correct(eg_ingest *ingest, eg_corrector *c, size_t index, engram_error *error)
+{
+    eg_encode_stage *s = ingest->encode;
+    const eg_cut *cut = &s->batch->cuts[s->fresh[index]];
+    eg_view bytes = {s->batch->bytes + cut->offset, cut->size};
+    uint8_t *out = s->packed + s->packed_offsets[index];
+    eg_new_chunk *chunk = &s->chunks[index];
+    eg_correction_kind kind;
+    size_t size;
+    EG_TRY(try_bases(ingest, c, index, bytes, out, error));
+    if (chunk->correction.size <= cut->size / OBVIOUS)
+        return ENGRAM_OK;
+    EG_TRY(eg_coder_pack(c->coder, bytes.data, bytes.size, c->delta, &kind, &size, error));
+    if (chunk->correction.size != SIZE_MAX && (double)chunk->correction.size < pays * (double)size)
+        return ENGRAM_OK;
+    memcpy(out, c->delta, size);
+    chunk->kind = kind;
+    chunk->correction = (eg_view){out, size};
+    chunk->base = chunk->base_before = chunk->depth = 0;
+    return ENGRAM_OK;
+}
+
+/* ---- rounds ---- */
+
+static void find_bases(void *context, size_t index, size_t worker)
+{
+    eg_ingest *ingest = context;
+    eg_encode_stage *s = ingest->encode;
+    eg_prediction *p = &s->predictions[index];
+    engram_error error = {0};
+    size_t count = 0;
+    (void)worker;
+    engram_status status = eg_recall_find(s->recall, index, p->bases, &count, &error);
+    p->base_count = (uint8_t)count;
+    if (status != ENGRAM_OK)
+        eg_encode_worker_failed(s, status, &error);
+}
+
+/* Whether its best base, a chunk of the batch, has no correction yet. */
+static bool must_wait(const eg_encode_stage *s, const eg_prediction *p)
+{
+    return p->base_count > 0 && p->bases[0].id == 0 && !s->predictions[p->bases[0].place].is_done;
+}
+
+static void correct_one(void *context, size_t index, size_t worker)
+{
+    eg_ingest *ingest = context;
+    eg_encode_stage *s = ingest->encode;
+    eg_prediction *p = &s->predictions[index];
+    engram_error error = {0};
+    if (p->is_done || must_wait(s, p))
+        return;
+    engram_status status = correct(ingest, &s->workers[worker], index, &error);
+    if (status != ENGRAM_OK)
+        eg_encode_worker_failed(s, status, &error);
+    p->done_now = true;
+}
+
+static size_t end_round(eg_encode_stage *s)
+{
+    size_t left = 0;
+    for (size_t i = 0; i < s->fresh_count; i++) {
+        s->predictions[i].is_done |= s->predictions[i].done_now;
+        left += !s->predictions[i].is_done;
+    }
+    return left;
+}
+
+/* Bases that are not there after so many rounds are too deep: what is left does without them. */
+static void give_up_waiting(eg_encode_stage *s)
+{
+    for (size_t i = 0; i < s->fresh_count; i++) {
+        eg_prediction *p = &s->predictions[i];
+        if (!p->is_done && must_wait(s, p)) {
+            p->base_count--;
+            memmove(p->bases, p->bases + 1, p->base_count * sizeof *p->bases);
+            p->base_count = must_wait(s, p) ? 0 : p->base_count;
+        }
+    }
+}
+
+engram_status eg_correct_all(eg_ingest *ingest, engram_error *error)
+{
+    eg_encode_stage *s = ingest->encode;
+    memset(s->predictions, 0, s->fresh_count * sizeof *s->predictions);
+    if (s->recall != NULL) {
+        EG_TRY(eg_recall_begin(s->recall, s->vectors, s->fresh_count, error));
+        eg_pool_run(ingest->pool, s->fresh_count, find_bases, ingest);
+        EG_TRY(eg_encode_worker_status(s, error));
+    }
+    for (unsigned round = 0, last = EG_RECALL_DEPTH + 1; round <= last; round++) {
+        if (round == last)
+            give_up_waiting(s);
+        eg_pool_run(ingest->pool, s->fresh_count, correct_one, ingest);
+        EG_TRY(eg_encode_worker_status(s, error));
+        if (end_round(s) == 0)
+            return ENGRAM_OK;
+    }
+    return ENGRAM_OK;
+}
