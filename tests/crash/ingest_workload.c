@@ -20,6 +20,7 @@ typedef struct memory_file {
     uint64_t seed;
     size_t size;
     bool is_dir;
+    bool is_edited; /* a byte in every 3,000 is another than the seed says */
 } memory_file;
 
 typedef struct memory_source {
@@ -39,6 +40,13 @@ static eg_inode inode_of(const memory_file *file)
                       .mtime = {1500000000 + (int64_t)file->seed, 0}};
 }
 
+static void fill_file(const memory_file *file, uint8_t *bytes)
+{
+    fill_bytes(bytes, file->size, file->seed);
+    for (size_t at = 1000; file->is_edited && at < file->size; at += 3000)
+        bytes[at] ^= 0x55;
+}
+
 static engram_status memory_next(eg_source *source, eg_entry *entry, engram_error *error)
 {
     memory_source *s = (memory_source *)source;
@@ -49,7 +57,7 @@ static engram_status memory_next(eg_source *source, eg_entry *entry, engram_erro
     free(s->bytes);
     s->bytes = crash_alloc(file->size);
     s->at = 0;
-    fill_bytes(s->bytes, file->size, file->seed);
+    fill_file(file, s->bytes);
     *entry = (eg_entry){.path = {(const uint8_t *)file->path, strlen(file->path)},
                         .inode = inode_of(file),
                         .link_count = 1,
@@ -123,7 +131,7 @@ static tree_entry entry_of(const memory_file *file)
     crash_text(entry.path, sizeof entry.path, file->path);
     if (!file->is_dir) {
         uint8_t *bytes = crash_alloc(file->size);
-        fill_bytes(bytes, file->size, file->seed);
+        fill_file(file, bytes);
         entry.hash = hash_of(bytes, file->size);
         free(bytes);
     }
@@ -163,6 +171,7 @@ static void ingest(world *w, eg_device *device, const memory_file *files, size_t
                             .files = files,
                             .count = count};
     eg_ingest_options options = {.label = "run",
+                                 .level = 3, /* with recall: edited chunks are deltas */
                                  .batch_chunks = 4,
                                  .memory = 32 << 20,
                                  .progress = note_progress,
@@ -191,13 +200,16 @@ static void ingest(world *w, eg_device *device, const memory_file *files, size_t
 
 void workload_ingest(world *w)
 {
+#define DIRECTORY(name, seed)        {name, seed, 0, true, false}
+#define CONTENT(name, seed, size)    {name, seed, size, false, false}
+#define EDITED(name, seed, size)     {name, seed, size, false, true}
     static const memory_file first[] = {
-        {"d", 1, 0, true},      {"d/a", 2, 9000, false}, {"d/b", 3, 20000, false},
-        {"d/c", 4, 100, false}, {"d/e", 5, 0, false},    {"f", 6, 13000, false},
+        DIRECTORY("d", 1),        CONTENT("d/a", 2, 9000), CONTENT("d/b", 3, 20000),
+        CONTENT("d/c", 4, 100),   CONTENT("d/e", 5, 0),    CONTENT("f", 6, 13000),
     };
     static const memory_file second[] = {
-        {"d", 1, 0, true},      {"d/b", 7, 6000, false}, {"d/c", 4, 100, false},
-        {"g", 8, 17000, false}, {"h", 3, 20000, false},
+        DIRECTORY("d", 1),      CONTENT("d/b", 7, 6000), CONTENT("d/c", 4, 100),
+        CONTENT("g", 8, 17000), CONTENT("h", 3, 20000),  EDITED("i", 3, 20000),
     };
     eg_device *device = NULL;
     engram_error error = {0};
@@ -207,5 +219,9 @@ void workload_ingest(world *w)
     world_explore(w);
     ingest(w, device, first, sizeof first / sizeof *first);
     ingest(w, device, second, sizeof second / sizeof *second);
+    eg_store_totals totals = {0};
+    if (eg_store_get_totals(eg_engram_store(w->engram), &totals, &error) != ENGRAM_OK ||
+        totals.by_kind[EG_CORRECTION_DELTA] == 0)
+        world_fail(w, "no delta was made", &error);
     eg_device_close(&device);
 }
