@@ -288,6 +288,11 @@ void eg_retention_say(eg_cli *cli, const engram_retention *retention);
 /* The versions that can be pinned: a list "versions", which ends the document, or lines. */
 engram_status eg_info_versions(eg_cli *cli, engram_error *error);
 
+/* ---- info_novelty.c ---- */
+
+/* What the root says of a file, or of standard input for "-": "novelty", or lines. */
+engram_status eg_info_novelty(eg_cli *cli, const char *file, engram_error *error);
+
 /* ---- progress.c ---- */
 
 void eg_progress_init(eg_progress *progress, bool enabled);

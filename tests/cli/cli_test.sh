@@ -275,6 +275,35 @@ test_query() {
   done
 }
 
+test_novelty() {
+  mkdir in
+  local i
+  for i in 1 2 3 4 5; do random_bytes $((200000 + i)) >"in/$i"; done
+  random_bytes 77777 | tac -s x >stranger
+  expect 0 init -e e
+  expect 0 info -e e --json --novelty stranger
+  json '.novelty.members == 0 and .novelty.told == false and .novelty.stored_at_most == 0'
+  expect 0 encode -e e in/1 in/2
+  expect 0 info -e e --json --novelty in/1
+  json '(.version | type == "number") and .novelty.members >= 2 and .novelty.told and .novelty.low > 0.5 and
+    ([.novelty | .chunks, .overlap, .error, .low, .high, .similarity, .similarity_error, .copy_errors, .stored_at_most] |
+    all(type == "number"))'
+  expect 0 info -e e --novelty in/1
+  prints 'the collection overlaps with it'
+  expect 0 info -e e --json --novelty stranger
+  json '.novelty.told == false and .novelty.stored_at_most < 0.5 and .versions == null'
+  expect 0 info -e e --novelty stranger
+  prints 'cannot be told'
+  stdin=in/1 expect 0 info -e e --json --novelty -
+  json '.novelty.told'
+  expect 0 rm -e e -r in
+  expect 0 info -e e --json --novelty in/1
+  json '.novelty.members == 0 and .novelty.overlap == 0'
+  expect 3 info -e e --novelty missing
+  expect 2 info -e e --at 1 --novelty in/1
+  says 'leave out --at'
+}
+
 test_golden_vectors() {
   local seed device name size files
   grep -v '^#' "$golden" | while read -r name _ size _; do
