@@ -34,7 +34,8 @@ static engram_status refresh(eg_searcher *s, engram_error *error)
         uint64_t first = eg_arena_rows(s->arena);
         EG_TRY(eg_arena_append(s->arena, span.vectors + have * ENGRAM_BLOCKS, span.count - have,
                                error));
-        s->spans[s->span_count++] = (eg_row_span){first, span.ids + have, span.count - have};
+        s->spans[s->span_count++] = (eg_row_span){
+            first, span.ids + have, span.vectors + have * ENGRAM_BLOCKS, span.count - have};
         s->loaded[i] = span.count;
     }
     return ENGRAM_OK;
@@ -279,6 +280,8 @@ static engram_status run_query(eg_searcher *s, const eg_version *version, const 
     if (options->by_chunk && options->min > 0 &&
         engram_matches_from_jaccard(options->min) > minimum)
         minimum = engram_matches_from_jaccard(options->min);
+    if (options->via_root_share > 0)
+        EG_TRY(eg_via_root_narrow(s, options, p, live, minimum, &result->via_root, error));
     start = eg_clock_monotonic_ns();
     EG_TRY(scan(s, p, live, minimum, error));
     result->scan_seconds = seconds_since(start);

@@ -263,6 +263,17 @@ test_query() {
   says '2 KiB'
   expect 0 query -e e --json --prefix in/5 changed
   json '.hits == []'
+  expect 0 query -e e --json -k 2 --via root --check changed
+  json '.hits[0].path == "in/3" and .via.by == "root" and .via.recall == 1 and .via.chunks_read == .chunks_live and
+    ([.via | .share, .bundles, .bundles_read, .exact_hits, .found_hits, .bundle_seconds, .exact_seconds] | all(type == "number"))'
+  expect 0 query -e e --json -k 2 --via root --share 1% changed
+  json '.via.bundles_read == 1 and .via.recall == null'
+  expect 0 query -e e --via root --check changed
+  prints 'recall 1.000'
+  expect 2 query -e e --via nothing changed
+  expect 2 query -e e --share 10% changed
+  says '--via root'
+  expect 2 query -e e --via root --share 0 changed
   expect 3 query -e e missing
   expect 2 query -e e --by line changed
   expect 2 query -e e --min 7 changed
