@@ -37,6 +37,12 @@ typedef struct eg_live {
 engram_status eg_live_init(eg_searcher *searcher, const eg_version *version, const eg_query_options *options, eg_live *live, engram_error *error);
 void eg_live_fini(eg_live *live);
 bool eg_live_has(const eg_live *live, uint64_t inode);
+/* Takes what segments hold beyond what was taken. */
+engram_status eg_searcher_refresh(eg_searcher *searcher, engram_error *error);
+/* After a scan: whether all vectors could be read. */
+engram_status eg_searcher_check_vectors(eg_searcher *searcher, engram_error *error);
+/* Fewer matches than that are noise among so many rows. */
+uint32_t eg_noise_floor(uint64_t rows);
 /* The chunk id of a row. */
 uint64_t eg_searcher_id(const eg_searcher *searcher, uint64_t row);
 

@@ -286,6 +286,44 @@ test_query() {
   done
 }
 
+test_dups() {
+  mkdir -p in/sub
+  local i
+  for i in 1 2 3; do random_bytes $((200000 + i)) >"in/$i"; done
+  cp in/3 in/sub/copy
+  { head -c 60000 in/3; printf 'something that was not there'; tail -c +60001 in/3; } >in/sub/changed
+  head -c 30000 in/2 >in/part
+  : >in/nothing
+  : >in/nothing2
+  expect 0 init -e e
+  expect 0 dups -e e
+  says 'no files are alike'
+  expect 0 encode -e e in
+  expect 0 dups -e e
+  prints '3 of 6 files in 1 groups'
+  prints '1.000  in/sub/copy'
+  grep -q '^0\.[89][0-9]*  in/sub/changed$' "$work/out" || die "the changed file has not its score"
+  expect 0 dups -e e -q
+  [ "$(grep -c . "$work/out")" -eq 3 ] || die "--quiet said more than the files"
+  expect 0 dups -e e --json
+  json '[.groups[0].files[].path] == ["in/3", "in/sub/changed", "in/sub/copy"] and .groups[0].files[0].score == 1 and
+    .groups[0].files[2].score == 1 and .groups[0].count == 3 and (.groups | length) == .group_count and
+    ([.version, .min, .files, .chunks, .files_grouped, .pairs_scored, .seconds, .fallback_batches, .groups[0].bytes,
+    .groups[0].files[0].inode, .groups[0].files[0].size] | all(type == "number")) and (.device_used | type == "string")'
+  expect 0 dups -e e --json --min 1
+  json '[.groups[].files[].path] == ["in/3", "in/sub/copy"]'
+  expect 0 dups -e e --json --prefix in/sub
+  json '[.groups[].files[].path] == ["in/sub/changed", "in/sub/copy"] and .files == 2'
+  expect 0 rm -e e -r in/sub
+  expect 0 dups -e e --json
+  json '.groups == [] and .group_count == 0'
+  expect 0 dups -e e --json --at "$(("$(value .version)" - 1))"
+  json '.groups[0].count == 3'
+  expect 5 dups -e e --prefix nowhere
+  expect 2 dups -e e --min 0
+  expect 2 dups -e e --min 2
+}
+
 test_novelty() {
   mkdir in
   local i
