@@ -51,7 +51,7 @@ typedef struct eg_dups_visitor {
 } eg_dups_visitor;
 
 /* Takes some 60 bytes of memory for each file, one bit for each chunk, and a few megabytes; for the group at hand
- * its paths. Time goes with the square of the number of chunks: about 0.5e-9 s for a pair on a core with AVX-512. */
+ * its paths. Time goes with the square of the number of chunks: some 3 ns of a core for two of them with AVX2. */
 engram_status eg_searcher_dups(eg_searcher *searcher, const eg_version *version, const eg_dups_options *options,
                                const eg_dups_visitor *visitor, engram_error *error);
 

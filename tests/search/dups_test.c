@@ -11,7 +11,7 @@
 enum { CHUNK = 4096, SIZE_MAX_ = 12 * CHUNK, FILES_MAX = 128 };
 
 typedef struct stored {
-    char path[32];
+    char path[64];
     uint8_t bytes[SIZE_MAX_];
     size_t size;
 } stored;
@@ -70,7 +70,7 @@ typedef struct told {
     size_t count;
     size_t counts[GROUPS_MAX], firsts[GROUPS_MAX];
     uint64_t sizes[GROUPS_MAX];
-    char paths[FILES_MAX][32];
+    char paths[FILES_MAX][64];
     double scores[FILES_MAX];
     size_t member_count;
     unsigned begun;
@@ -257,7 +257,7 @@ static void put_families(fixture *f, size_t families, size_t members)
         size_t size = 500 + next_random() % (SIZE_MAX_ - 500);
         rig_fill(bytes, size, next_random());
         for (size_t i = 0; i < members; i++) {
-            char path[32];
+            char path[64];
             memcpy(member, bytes, size);
             size_t changes = next_random() % 6 == 0 ? 0 : next_random() % (size / 256 + 1);
             for (size_t c = 0; c < changes; c++) {
@@ -322,7 +322,7 @@ static void copies(void **state)
     set_up(&f);
     rig_fill(bytes, sizeof bytes, 6);
     for (int i = 0; i < 60; i++) {
-        char path[32];
+        char path[64];
         snprintf(path, sizeof path, "a/copy%02d", i);
         put(&f, path, bytes, 5 * CHUNK + 7);
     }
@@ -359,7 +359,7 @@ static void a_chain(void **state)
     for (int i = 0; i <= LINKS; i++)
         rig_fill(bytes[i], CHUNK, 100 + (uint64_t)i);
     for (int i = 0; i < 8; i++) { /* two of three chunks are the next one's too */
-        char path[32];
+        char path[64];
         for (int c = 0; c < 3; c++)
             memcpy(file + c * CHUNK, bytes[i + c], CHUNK);
         snprintf(path, sizeof path, "a/%d", i);
@@ -451,7 +451,7 @@ static void stops_when_asked(void **state)
     static uint8_t bytes[SIZE_MAX_];
     set_up(&f);
     for (int i = 0; i < 50; i++) {
-        char path[32];
+        char path[64];
         rig_fill(bytes, sizeof bytes, 400 + (uint64_t)i);
         snprintf(path, sizeof path, "a/%02d", i);
         put(&f, path, bytes, SIZE_MAX_);
