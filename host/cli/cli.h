@@ -74,7 +74,7 @@ struct eg_cli {
 };
 
 extern const eg_command eg_command_init, eg_command_encode, eg_command_put, eg_command_ls,
-    eg_command_stat, eg_command_cat, eg_command_get, eg_command_extract, eg_command_query,
+    eg_command_stat, eg_command_cat, eg_command_get, eg_command_extract, eg_command_query, eg_command_dups,
     eg_command_rm, eg_command_mv, eg_command_mkdir, eg_command_log, eg_command_diff,
     eg_command_snapshot, eg_command_rollback, eg_command_copy, eg_command_checkpoint,
     eg_command_verify, eg_command_info, eg_command_devices, eg_command_vector, eg_command_bench;
@@ -287,6 +287,11 @@ void eg_retention_say(eg_cli *cli, const engram_retention *retention);
 
 /* The versions that can be pinned: a list "versions", which ends the document, or lines. */
 engram_status eg_info_versions(eg_cli *cli, engram_error *error);
+
+/* ---- info_novelty.c ---- */
+
+/* What the root says of a file, or of standard input for "-": "novelty", or lines. */
+engram_status eg_info_novelty(eg_cli *cli, const char *file, engram_error *error);
 
 /* ---- progress.c ---- */
 

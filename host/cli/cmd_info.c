@@ -6,6 +6,7 @@
 
 static const eg_option options[] = {
     EG_OPTION_AT,
+    {"novelty", 0, "FILE|-", "only how much of what is stored is like FILE, by the root alone"},
     {0},
 };
 
@@ -134,6 +135,8 @@ static void say_facts(eg_cli *cli, const facts *f)
 static engram_status run(eg_cli *cli, engram_error *error)
 {
     facts f = {0};
+    if (eg_option_text(cli, "novelty") != NULL)
+        return eg_info_novelty(cli, eg_option_text(cli, "novelty"), error);
     EG_TRY(eg_cli_open(cli, true, error));
     engram_status status = gather(cli, &f, error);
     if (status == ENGRAM_OK) {
@@ -156,8 +159,14 @@ const eg_command eg_command_info = {
                "what opening it had to repair, which versions are kept by which rules, and those "
                "that --at can\n"
                "name. Of many versions without a label or a snapshot the last are shown; -v and "
-               "--json have all.\n",
-    .examples = "  engram info -e my.engram\n  engram info -e my.engram --json\n",
+               "--json have all.\n"
+               "--novelty estimates, from the root alone, how many copies' worth of FILE the "
+               "collection holds; what\n"
+               "stands below its noise cannot be told, and is said to be so: of single chunks that "
+               "is from some\n"
+               "16,000 stored chunks on.\n",
+    .examples = "  engram info -e my.engram\n  engram info -e my.engram --json\n"
+                "  engram info -e my.engram --novelty draft.txt\n",
     .options = options,
     .run = run,
 };

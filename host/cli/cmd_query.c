@@ -12,9 +12,28 @@ static const eg_option options[] = {
     {"min", 0, "J", "least score to show, 0 to 1; default: what is above noise"},
     {"by", 0, "file|chunk", "score whole files (default), or list single chunks"},
     {"prefix", 0, "PATH", "only what is stored below PATH"},
+    {"via", 0, "root", "look only where bundles promise most; may miss hits"},
+    {"share", 0, "P%", "with --via root: compare this share of the chunks; default 20%"},
+    {"check", 0, NULL, "with --via root: compare all too, and tell what was missed"},
     EG_OPTION_AT,
     {0},
 };
+
+static engram_status read_via(const eg_cli *cli, eg_query_options *o, engram_error *error)
+{
+    const char *via = eg_option_text(cli, "via");
+    double share = 0.2; /* nine in ten of the best, see via_root.c */
+    if (via == NULL && (eg_option_text(cli, "share") != NULL || eg_option_flag(cli, "check")))
+        return eg_fail(error, ENGRAM_INVALID, "--share and --check go with --via root");
+    if (via != NULL && strcmp(via, "root") != 0)
+        return eg_fail(error, ENGRAM_INVALID, "--via %s: root is expected", via);
+    EG_TRY(eg_option_share(cli, "share", &share, error));
+    if (share <= 0)
+        return eg_fail(error, ENGRAM_INVALID, "--share: more than 0 is expected");
+    o->via_root_share = via != NULL ? share : 0;
+    o->via_root_check = eg_option_flag(cli, "check");
+    return ENGRAM_OK;
+}
 
 static engram_status read_options(const eg_cli *cli, eg_query_options *o, engram_error *error)
 {
@@ -23,6 +42,7 @@ static engram_status read_options(const eg_cli *cli, eg_query_options *o, engram
     *o = (eg_query_options){.min = -1, .prefix = eg_option_text(cli, "prefix")};
     EG_TRY(eg_option_number(cli, "count", 1, 65536, &k, error));
     EG_TRY(eg_option_share(cli, "min", &o->min, error));
+    EG_TRY(read_via(cli, o, error));
     if (by != NULL && strcmp(by, "file") != 0 && strcmp(by, "chunk") != 0)
         return eg_fail(error, ENGRAM_INVALID, "--by %s: file or chunk is expected", by);
     o->k = (uint32_t)k;
@@ -55,6 +75,24 @@ static json_t *hit_json(const eg_query_hit *hit)
     return object;
 }
 
+static json_t *via_json(const eg_via_root_report *via, bool checked)
+{
+    json_t *object = json_object();
+    eg_json_put(object, "by", json_string("root"));
+    eg_json_put(object, "share", json_real(via->share));
+    eg_json_put_number(object, "chunks_read", via->chunks_read);
+    eg_json_put_number(object, "bundles", via->bundles);
+    eg_json_put_number(object, "bundles_read", via->bundles_read);
+    eg_json_put(object, "bundle_seconds", json_real(via->bundle_seconds));
+    if (!checked)
+        return object;
+    eg_json_put(object, "recall", json_real(via->recall));
+    eg_json_put_number(object, "exact_hits", via->exact_hits);
+    eg_json_put_number(object, "found_hits", via->found_hits);
+    eg_json_put(object, "exact_seconds", json_real(via->exact_seconds));
+    return object;
+}
+
 static void fill_document(eg_cli *cli, const eg_query_result *r, const eg_query_options *o)
 {
     json_t *d = cli->document, *hits = json_array(), *seconds = json_object();
@@ -73,6 +111,8 @@ static void fill_document(eg_cli *cli, const eg_query_result *r, const eg_query_
     eg_json_put_number(d, "query_chunks", r->query_chunks);
     eg_json_put_number(d, "chunks_live", r->chunks_live);
     eg_json_put_number(d, "files_scored", r->files_scored);
+    if (o->via_root_share > 0)
+        eg_json_put(d, "via", via_json(&r->via_root, o->via_root_check));
     eg_json_put(d, "seconds", seconds);
     eg_json_put(d, "device", json_string(eg_device_get_info(cli->device)->spec));
     eg_json_put(d, "device_used", json_string(device.device_used));
@@ -101,6 +141,17 @@ static void print_hits(eg_cli *cli, const eg_query_result *r)
         eg_output_note(cli, "nothing similar among %" PRIu64 " chunks", r->chunks_live);
 }
 
+static void say_via(eg_cli *cli, const eg_via_root_report *via, bool checked)
+{
+    eg_output_say(cli, "compared %.0f %% of the chunks, %" PRIu64 " in %zu of %zu bundles\n",
+                  100 * via->share, via->chunks_read, via->bundles_read, via->bundles);
+    if (checked)
+        eg_output_say(cli,
+                      "found %" PRIu64 " of the %" PRIu64
+                      " best chunks, ten for each of the query: recall %.3f\n",
+                      via->found_hits, via->exact_hits, via->recall);
+}
+
 static engram_status run_query(eg_cli *cli, const eg_query_options *o, eg_view content,
                                engram_error *error)
 {
@@ -116,6 +167,8 @@ static engram_status run_query(eg_cli *cli, const eg_query_options *o, eg_view c
         fill_document(cli, &result, o);
         if (!cli->json)
             print_hits(cli, &result);
+        if (o->via_root_share > 0)
+            say_via(cli, &result.via_root, o->via_root_check);
         if (result.unsure && !cli->quiet)
             eg_output_note(cli, "the query has under 2 KiB: chunks are too large to be sure of the "
                                 "answer; an engram "
@@ -156,7 +209,10 @@ const eg_command eg_command_query = {
                "chunks with its 95 % interval, how much of the query's chunk lies within the "
                "stored one, and the\n"
                "path. -v adds where the best pair lies. J is an estimate: only bytes prove that "
-               "files are equal.\n",
+               "files are equal.\n"
+               "--via root compares only the chunks that bundles of 1,024 promise most of, and "
+               "misses hits; one command\n"
+               "saves nothing by it, since the bundles are made for it.\n",
     .examples = "  engram query -e my.engram draft.txt\n"
                 "  engram query -e my.engram -k 3 --min 0.5 --prefix usr/share --json draft.txt\n"
                 "  head -c 64K image | engram query -e my.engram --by chunk -v -\n",

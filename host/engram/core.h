@@ -83,6 +83,8 @@ typedef struct eg_version {
 
 /* The newest version. Release when done. Waits for nobody. */
 engram_status eg_engram_pin(eg_engram *engram, eg_version *version, engram_error *error);
+/* The same, and the root bundle of just it. */
+engram_status eg_engram_pin_counted(eg_engram *engram, eg_version *version, engram_bundle *bundle, engram_error *error);
 /* A retained version by number. ENGRAM_NOT_FOUND names the retained ones beside it. */
 engram_status eg_engram_pin_number(eg_engram *engram, uint64_t number, eg_version *version, engram_error *error);
 /* By number, snapshot or time; as engram_pin_at. */

@@ -218,8 +218,6 @@ void eg_commit_stop(eg_engram *engram);
 /* Adds and removes vectors of chunks that became live or dead, from the given indices on. All or nothing. */
 engram_status eg_count_root(eg_engram *engram, engram_bundle *bundle, const eg_ids *live, size_t live_from, const eg_ids *dead, size_t dead_from, engram_error *error);
 void eg_hash_root(const engram_bundle *bundle, uint8_t hash[32]);
-/* Pins the newest version and gives the root bundle of just it. */
-engram_status eg_engram_pin_counted(eg_engram *engram, eg_version *version, engram_bundle *bundle, engram_error *error);
 /* Everything that is refused from now on gets this cause. */
 void eg_engram_fail(eg_engram *engram, engram_status status);
 engram_status eg_engram_check_writable(eg_engram *engram, engram_error *error);

@@ -7,8 +7,11 @@
 typedef struct eg_row_span { /* rows first .. first + count - 1 are chunks ids[0 .. count) */
     uint64_t first;
     const uint64_t *ids;
+    const uint8_t *vectors;
     size_t count;
 } eg_row_span;
+
+typedef struct eg_via_root eg_via_root; /* via_root.c: bundles of the rows */
 
 struct eg_searcher {
     eg_engram *engram;
@@ -19,6 +22,7 @@ struct eg_searcher {
     size_t span_count, span_capacity;
     size_t *loaded; /* rows taken of each segment */
     size_t segment_count, loaded_capacity;
+    eg_via_root *via_root; /* NULL until a query asks */
 };
 
 /* live.c: which rows count. bits: one for each row, in fresh memory (eg_free). inodes: sorted numbers of the files that may be
@@ -33,6 +37,12 @@ typedef struct eg_live {
 engram_status eg_live_init(eg_searcher *searcher, const eg_version *version, const eg_query_options *options, eg_live *live, engram_error *error);
 void eg_live_fini(eg_live *live);
 bool eg_live_has(const eg_live *live, uint64_t inode);
+/* Takes what segments hold beyond what was taken. */
+engram_status eg_searcher_refresh(eg_searcher *searcher, engram_error *error);
+/* After a scan: whether all vectors could be read. */
+engram_status eg_searcher_check_vectors(eg_searcher *searcher, engram_error *error);
+/* Fewer matches than that are noise among so many rows. */
+uint32_t eg_noise_floor(uint64_t rows);
 /* The chunk id of a row. */
 uint64_t eg_searcher_id(const eg_searcher *searcher, uint64_t row);
 
@@ -71,5 +81,10 @@ engram_status eg_score_file(eg_searcher *searcher, const eg_version *version, co
                             eg_query_hit *hit, bool *found, engram_error *error);
 /* J, interval, and containment of a pair. */
 void eg_score_pair(const eg_probe *probe, uint32_t matches, uint32_t spread, eg_query_hit *hit);
+
+/* via_root.c: leaves in live the rows that options->via_root_share asks for, the most promising. */
+engram_status eg_via_root_narrow(eg_searcher *searcher, const eg_query_options *options, const eg_probes *probes, eg_live *live,
+                                 uint32_t minimum, eg_via_root_report *report, engram_error *error);
+void eg_via_root_free(eg_via_root *via_root);
 
 #endif

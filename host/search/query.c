@@ -14,8 +14,7 @@ static engram_status no_memory(engram_error *error)
     return eg_fail(error, ENGRAM_NO_MEMORY, "out of memory for a query");
 }
 
-/* Takes what segments hold beyond what was taken. */
-static engram_status refresh(eg_searcher *s, engram_error *error)
+engram_status eg_searcher_refresh(eg_searcher *s, engram_error *error)
 {
     eg_store *store = eg_engram_store(s->engram);
     size_t segments = eg_store_segment_count(store);
@@ -34,7 +33,8 @@ static engram_status refresh(eg_searcher *s, engram_error *error)
         uint64_t first = eg_arena_rows(s->arena);
         EG_TRY(eg_arena_append(s->arena, span.vectors + have * ENGRAM_BLOCKS, span.count - have,
                                error));
-        s->spans[s->span_count++] = (eg_row_span){first, span.ids + have, span.count - have};
+        s->spans[s->span_count++] = (eg_row_span){
+            first, span.ids + have, span.vectors + have * ENGRAM_BLOCKS, span.count - have};
         s->loaded[i] = span.count;
     }
     return ENGRAM_OK;
@@ -42,7 +42,7 @@ static engram_status refresh(eg_searcher *s, engram_error *error)
 
 /* The match count that strangers among so many rows reach once in a hundred queries: the tail of a
  * Poisson variable of mean 1, which is what 256 blocks of 256 symbols give. */
-static uint32_t noise_floor(uint64_t rows)
+uint32_t eg_noise_floor(uint64_t rows)
 {
     double term = exp(-1.0), tail = 1.0;
     for (uint32_t matches = 0; matches < ENGRAM_BLOCKS; matches++) {
@@ -107,6 +107,16 @@ static void free_probes(eg_probes *p)
     eg_free(p->hit_counts);
 }
 
+/* Zeros in the place of vectors that could not be read must not pass for an answer. */
+engram_status eg_searcher_check_vectors(eg_searcher *s, engram_error *error)
+{
+    for (size_t i = 0; i < s->segment_count; i++) {
+        eg_vector_span span;
+        EG_TRY(eg_store_get_vectors(eg_engram_store(s->engram), i, &span, error));
+    }
+    return ENGRAM_OK;
+}
+
 static engram_status scan(eg_searcher *s, eg_probes *p, const eg_live *live, uint32_t minimum,
                           engram_error *error)
 {
@@ -118,12 +128,7 @@ static engram_status scan(eg_searcher *s, eg_probes *p, const eg_live *live, uin
         return ENGRAM_OK;
     EG_TRY(eg_arena_top_k(s->arena, p->vectors, p->count, live->bits, EG_QUERY_CHUNK_BEST, minimum,
                           p->hits, p->hit_counts, error));
-    /* Zeros in the place of vectors that could not be read must not pass for an answer. */
-    for (size_t i = 0; i < s->segment_count; i++) {
-        eg_vector_span span;
-        EG_TRY(eg_store_get_vectors(eg_engram_store(s->engram), i, &span, error));
-    }
-    return ENGRAM_OK;
+    return eg_searcher_check_vectors(s, error);
 }
 
 static int compare_hits(const void *a, const void *b)
@@ -269,16 +274,18 @@ static engram_status run_query(eg_searcher *s, const eg_version *version, const 
                                size_t size, const eg_query_options *options, eg_probes *p,
                                eg_live *live, eg_query_result *result, engram_error *error)
 {
-    EG_TRY(refresh(s, error));
+    EG_TRY(eg_searcher_refresh(s, error));
     uint64_t start = eg_clock_monotonic_ns();
     EG_TRY(encode_probes(s, bytes, size, p, error));
     result->encode_seconds = seconds_since(start);
     EG_TRY(eg_live_init(s, version, options, live, error));
-    p->floor = noise_floor(live->count);
+    p->floor = eg_noise_floor(live->count);
     uint32_t minimum = p->floor;
     if (options->by_chunk && options->min > 0 &&
         engram_matches_from_jaccard(options->min) > minimum)
         minimum = engram_matches_from_jaccard(options->min);
+    if (options->via_root_share > 0)
+        EG_TRY(eg_via_root_narrow(s, options, p, live, minimum, &result->via_root, error));
     start = eg_clock_monotonic_ns();
     EG_TRY(scan(s, p, live, minimum, error));
     result->scan_seconds = seconds_since(start);

@@ -18,7 +18,18 @@ typedef struct eg_query_options {
     bool by_chunk;
     const char *prefix;    /* only files under this stored path; NULL: all */
     uint64_t exclude_inode; /* this file is not a hit; 0: none */
+    double via_root_share; /* of the chunks that is compared, chosen by bundles; 0: all, and no bundles */
+    bool via_root_check;   /* compare all too, for the recall */
 } eg_query_options;
+
+typedef struct eg_via_root_report { /* of a query by bundles */
+    size_t bundles, bundles_read;
+    uint64_t chunks_read;
+    double share;                   /* of the live chunks: whole bundles, so a little more than was asked for */
+    uint64_t exact_hits, found_hits; /* checked: the ten best of each chunk of the query, and those of them that were read */
+    double recall;                  /* found of exact; 1 when there are none */
+    double bundle_seconds, exact_seconds;
+} eg_via_root_report;
 
 typedef struct eg_query_pair { /* the best pair of chunks of a hit */
     uint64_t query_offset;
@@ -46,6 +57,7 @@ typedef struct eg_query_result {
     uint64_t version;
     uint64_t query_chunks, chunks_live, files_scored;
     double encode_seconds, scan_seconds, score_seconds;
+    eg_via_root_report via_root;
 } eg_query_result;
 
 typedef struct eg_searcher eg_searcher; /* vectors resident on a device, for one engram */

@@ -28,6 +28,7 @@ void eg_searcher_free(eg_searcher *searcher)
     if (searcher == NULL)
         return;
     eg_arena_free(searcher->arena);
+    eg_via_root_free(searcher->via_root);
     eg_free(searcher->spans);
     eg_free(searcher->loaded);
     eg_free(searcher);

@@ -263,6 +263,17 @@ test_query() {
   says '2 KiB'
   expect 0 query -e e --json --prefix in/5 changed
   json '.hits == []'
+  expect 0 query -e e --json -k 2 --via root --check changed
+  json '.hits[0].path == "in/3" and .via.by == "root" and .via.recall == 1 and .via.chunks_read == .chunks_live and
+    ([.via | .share, .bundles, .bundles_read, .exact_hits, .found_hits, .bundle_seconds, .exact_seconds] | all(type == "number"))'
+  expect 0 query -e e --json -k 2 --via root --share 1% changed
+  json '.via.bundles_read == 1 and .via.recall == null'
+  expect 0 query -e e --via root --check changed
+  prints 'recall 1.000'
+  expect 2 query -e e --via nothing changed
+  expect 2 query -e e --share 10% changed
+  says '--via root'
+  expect 2 query -e e --via root --share 0 changed
   expect 3 query -e e missing
   expect 2 query -e e --by line changed
   expect 2 query -e e --min 7 changed
@@ -273,6 +284,73 @@ test_query() {
     jq '.hits' "$work/out" >"hits.$device"
     same hits.scalar "hits.$device"
   done
+}
+
+test_dups() {
+  mkdir -p in/sub
+  local i
+  for i in 1 2 3; do random_bytes $((200000 + i)) >"in/$i"; done
+  cp in/3 in/sub/copy
+  { head -c 60000 in/3; printf 'something that was not there'; tail -c +60001 in/3; } >in/sub/changed
+  head -c 30000 in/2 >in/part
+  : >in/nothing
+  : >in/nothing2
+  expect 0 init -e e
+  expect 0 dups -e e
+  says 'no files are alike'
+  expect 0 encode -e e in
+  expect 0 dups -e e
+  prints '3 of 6 files in 1 groups'
+  prints '1.000  in/sub/copy'
+  grep -q '^0\.[89][0-9]*  in/sub/changed$' "$work/out" || die "the changed file has not its score"
+  expect 0 dups -e e -q
+  [ "$(grep -c . "$work/out")" -eq 3 ] || die "--quiet said more than the files"
+  expect 0 dups -e e --json
+  json '[.groups[0].files[].path] == ["in/3", "in/sub/changed", "in/sub/copy"] and .groups[0].files[0].score == 1 and
+    .groups[0].files[2].score == 1 and .groups[0].count == 3 and (.groups | length) == .group_count and
+    ([.version, .min, .files, .chunks, .files_grouped, .pairs_scored, .seconds, .fallback_batches, .groups[0].bytes,
+    .groups[0].files[0].inode, .groups[0].files[0].size] | all(type == "number")) and (.device_used | type == "string")'
+  expect 0 dups -e e --json --min 1
+  json '[.groups[].files[].path] == ["in/3", "in/sub/copy"]'
+  expect 0 dups -e e --json --prefix in/sub
+  json '[.groups[].files[].path] == ["in/sub/changed", "in/sub/copy"] and .files == 2'
+  expect 0 rm -e e -r in/sub
+  expect 0 dups -e e --json
+  json '.groups == [] and .group_count == 0'
+  expect 0 dups -e e --json --at "$(("$(value .version)" - 1))"
+  json '.groups[0].count == 3'
+  expect 5 dups -e e --prefix nowhere
+  expect 2 dups -e e --min 0
+  expect 2 dups -e e --min 2
+}
+
+test_novelty() {
+  mkdir in
+  local i
+  for i in 1 2 3 4 5; do random_bytes $((200000 + i)) >"in/$i"; done
+  random_bytes 77777 | tac -s x >stranger
+  expect 0 init -e e
+  expect 0 info -e e --json --novelty stranger
+  json '.novelty.members == 0 and .novelty.told == false and .novelty.stored_at_most == 0'
+  expect 0 encode -e e in/1 in/2
+  expect 0 info -e e --json --novelty in/1
+  json '(.version | type == "number") and .novelty.members >= 2 and .novelty.told and .novelty.low > 0.5 and
+    ([.novelty | .chunks, .overlap, .error, .low, .high, .similarity, .similarity_error, .copy_errors, .stored_at_most] |
+    all(type == "number"))'
+  expect 0 info -e e --novelty in/1
+  prints 'the collection overlaps with it'
+  expect 0 info -e e --json --novelty stranger
+  json '.novelty.told == false and .novelty.stored_at_most < 0.5 and .versions == null'
+  expect 0 info -e e --novelty stranger
+  prints 'cannot be told'
+  stdin=in/1 expect 0 info -e e --json --novelty -
+  json '.novelty.told'
+  expect 0 rm -e e -r in
+  expect 0 info -e e --json --novelty in/1
+  json '.novelty.members == 0 and .novelty.overlap == 0'
+  expect 3 info -e e --novelty missing
+  expect 2 info -e e --at 1 --novelty in/1
+  says 'leave out --at'
 }
 
 test_golden_vectors() {
