@@ -1,0 +1,304 @@
+#include "engram/repair_rig.h"
+
+#include <stdlib.h>
+#include <string.h>
+#include <xxhash.h>
+
+#include "base/memory.h"
+
+static uint8_t data[60000];
+static stored model[STORED];
+
+/* ---- the fixture ---- */
+
+void repair_rig_init(void)
+{
+    rig_fill(data, sizeof data, 31);
+}
+
+static void note_state(size_t index, const char *path, const uint8_t *bytes, size_t size)
+{
+    stored *s = &model[index];
+    s->path = path;
+    s->states[s->count] = bytes;
+    s->sizes[s->count++] = size;
+}
+
+static void put(rig *r, size_t index, const char *path, const uint8_t *bytes, size_t size)
+{
+    note_state(index, path, bytes, size);
+    assert_ok(rig_put(r, path, bytes, size, E));
+}
+
+void rig_snapshot(rig *r, const char *name)
+{
+    eg_buffer ops = {0};
+    eg_ops_snapshot(&ops, 0, (eg_view){(const uint8_t *)name, strlen(name)});
+    assert_ok(eg_engram_commit(r->engram, &ops, NULL, E));
+    eg_buffer_fini(&ops);
+}
+
+void rig_label(rig *r, const char *text)
+{
+    eg_buffer ops = {0};
+    eg_ops_label(&ops, (eg_view){(const uint8_t *)text, strlen(text)});
+    assert_ok(eg_engram_commit(r->engram, &ops, NULL, E));
+    eg_buffer_fini(&ops);
+}
+
+void rig_write(rig *r, const char *path, const uint8_t *bytes, size_t size)
+{
+    engram_transaction *tx = NULL;
+    assert_ok(engram_begin(r->engram, NULL, &tx, E));
+    assert_ok(engram_write(tx, path, bytes, size, NULL, E));
+    assert_ok(engram_commit(&tx, NULL, E));
+}
+
+static void write_small(rig *r, size_t index, const char *path, const uint8_t *bytes, size_t size)
+{
+    note_state(index, path, bytes, size);
+    rig_write(r, path, bytes, size);
+}
+
+static void attribute(rig *r, const char *path)
+{
+    eg_version v;
+    uint64_t number;
+    eg_buffer ops = {0};
+    assert_ok(eg_engram_pin(r->engram, &v, E));
+    assert_ok(eg_fs_lookup(v.root, (eg_view){(const uint8_t *)path, strlen(path)}, &number, E));
+    eg_version_release(&v);
+    eg_ops_put_xattr(&ops, number, (eg_view){(const uint8_t *)"user.x", 6},
+                     (eg_view){(const uint8_t *)"value", 5});
+    assert_ok(eg_engram_commit(r->engram, &ops, NULL, E));
+    eg_buffer_fini(&ops);
+}
+
+void repair_rig_fill(rig *r)
+{
+    memset(model, 0, sizeof model);
+    assert_ok(rig_mkdir(r, "d", E));
+    assert_ok(rig_mkdir(r, "d/e", E));
+    put(r, 0, "d/a", data, 9000);
+    put(r, 1, "d/e/b", data + 9000, 14000);
+    put(r, 2, "c", data + 23000, 5000);
+    rig_snapshot(r, "one");
+    rig_reopen(r);
+    put(r, 3, "d/f", data + 28000, 7000);
+    put(r, 2, "c", data + 35000, 3000);
+    rig_label(r, "run");
+    rig_reopen(r);
+    attribute(r, "d/f");
+    put(r, 4, "g", data + 38000, 4096);
+    put(r, 0, "d/a", data + 42100, 9100);
+    rig_reopen(r);
+    write_small(r, 5, "h", data + 51300, 6000);
+    write_small(r, 6, "d/i", data + 57300, 100);
+}
+
+/* ---- judging ---- */
+
+static void note(telling *t, const char *message, const char *kind)
+{
+    t->hash = XXH3_64bits_withSeed(message, strlen(message), t->hash);
+    if (getenv("TELL") != NULL)
+        print_message("    %s: %s\n", kind, message);
+}
+
+static void on_step(void *context, const char *message)
+{
+    telling *t = context;
+    if (t->steps++ == 0)
+        snprintf(t->first, sizeof t->first, "%.399s", message);
+    note(t, message, "step");
+}
+
+static void on_lost(void *context, const char *message)
+{
+    telling *t = context;
+    if (t->losses++ == 0)
+        snprintf(t->lost, sizeof t->lost, "%.399s", message);
+    note(t, message, "lost");
+}
+
+engram_status rig_repair(const rig *r, bool dry_run, telling *t, engram_repaired *done,
+                         engram_error *error)
+{
+    const engram_repair_options o = {
+        .dry_run = dry_run, .threads = 1, .context = t, .step = on_step, .lost = on_lost};
+    memset(t, 0, sizeof *t);
+    return eg_engram_repair(r->io, r->dir, &o, done, error);
+}
+
+const char *damage_name;
+bool may_be_torn;
+
+static void fail_here(const char *what, const char *more)
+{
+    fail_msg("%s: %s: %s", damage_name, what, more);
+}
+
+/* Whether it is what it was last. */
+static bool check_file(engram_view *view, const stored *s, bool may_be_old)
+{
+    static uint8_t found[sizeof data];
+    size_t got = 0;
+    engram_error error = {0};
+    engram_status status = engram_read(view, s->path, 0, found, sizeof found, &got, &error);
+    if (status == ENGRAM_DAMAGED || (status == ENGRAM_NOT_FOUND && may_be_old)) {
+        if (!may_be_old)
+            fail_here(s->path, error.message);
+        return false;
+    }
+    if (status != ENGRAM_OK)
+        fail_here(s->path, error.message);
+    for (size_t i = s->count; i > 0; i--)
+        if (got == s->sizes[i - 1] && memcmp(found, s->states[i - 1], got) == 0 &&
+            (i == s->count || may_be_old))
+            return i == s->count;
+    fail_here(s->path, "wrong bytes");
+    return false;
+}
+
+static size_t check_files(rig *r, bool may_lack)
+{
+    size_t exact = 0;
+    engram_view *view = NULL;
+    assert_ok(engram_pin(r->engram, &view, E));
+    for (size_t i = 0; i < STORED; i++)
+        exact += check_file(view, &model[i], may_lack);
+    engram_unpin(&view);
+    return exact;
+}
+
+static void on_problem(void *context, const char *message)
+{
+    if (strstr(message, "is lost") == NULL)
+        fail_here("verify after repair", message);
+    ++*(size_t *)context;
+}
+
+static size_t verify(rig *r)
+{
+    size_t count = 0;
+    uint64_t problems;
+    eg_verify_options o = {.subset = 1.0, .context = &count, .problem = on_problem};
+    engram_error error = {0};
+    if (eg_engram_verify(r->engram, &o, &problems, &error) != ENGRAM_OK)
+        fail_here("verify fails", error.message);
+    return count;
+}
+
+static void open_or_fail(rig *r, bool read_only)
+{
+    engram_error error = {0};
+    if (rig_open(r, read_only, &error) != ENGRAM_OK)
+        fail_here("cannot be opened after repair", error.message);
+}
+
+/* Somebody goes on working with it. */
+static void use(rig *r, size_t lost)
+{
+    open_or_fail(r, false);
+    assert_ok(rig_put(r, "later", data + 100, 8000, E));
+    rig_expect(r, "later", data + 100, 8000);
+    rig_remove(r, "d/a", NULL);
+    assert_true(verify(r) <= lost);
+    assert_ok(eg_engram_close(&r->engram, E));
+}
+
+outcome repair_judge(rig *r)
+{
+    folder_listing before, after;
+    telling dry, real, again;
+    engram_repaired would, done;
+    engram_error error = {0};
+    outcome o;
+    folder_list(r->dir, &before);
+    if (rig_repair(r, true, &dry, &would, &error) != ENGRAM_OK)
+        fail_here("dry run", error.message);
+    folder_list(r->dir, &after);
+    if (before.hash != after.hash)
+        fail_here("a dry run changed something", dry.first);
+    if (rig_repair(r, false, &real, &done, &error) != ENGRAM_OK)
+        fail_here("repair", error.message);
+    if (dry.hash != real.hash || would.needed != done.needed)
+        fail_here("the dry run told something else", real.first);
+    o = (outcome){.needed = done.needed, .losses = real.losses};
+    folder_list(r->dir, &after);
+    if (!done.needed && before.hash != after.hash)
+        fail_here("changed although nothing was to repair", real.first);
+    open_or_fail(r, true);
+    o.exact = check_files(r, real.losses != 0 || may_be_torn);
+    size_t lost = verify(r);
+    if (lost != 0 && real.losses == 0)
+        fail_here("something is lost and was not told", "");
+    assert_ok(eg_engram_close(&r->engram, E));
+    if (rig_repair(r, false, &again, &done, &error) != ENGRAM_OK || done.needed)
+        fail_here("a second repair is needed", again.first);
+    folder_listing last;
+    folder_list(r->dir, &last);
+    if (last.hash != after.hash)
+        fail_here("a second repair changed something", again.first);
+    use(r, lost);
+    return o;
+}
+
+/* ---- damage ---- */
+
+void bench_init(bench *b, void (*fill)(rig *), bool crashed)
+{
+    memset(b, 0, sizeof *b);
+    b->crashed = crashed;
+    rig_init(&b->rig);
+    fill(&b->rig);
+    snprintf(b->good, sizeof b->good, "%s/good", b->rig.temp.path);
+    if (!crashed)
+        assert_ok(eg_engram_close(&b->rig.engram, E));
+    folder_copy(b->rig.dir, b->good);
+    if (crashed) {
+        atomic_store(&b->rig.engram->failed, ENGRAM_IO);
+        assert_ok(eg_engram_close(&b->rig.engram, E));
+    }
+    folder_list(b->good, &b->files);
+}
+
+void bench_fini(bench *b)
+{
+    print_message("%zu damages: %zu needed repair, %zu lost something, %zu left every file exact\n",
+                  b->tried, b->needed, b->losing, b->whole);
+    rig_fini(&b->rig);
+}
+
+void bench_copy(bench *b)
+{
+    static size_t number;
+    folder_remove(b->rig.dir);
+    snprintf(b->rig.dir, sizeof b->rig.dir, "%.500s/copy-%zu", b->rig.temp.path, number++);
+    folder_copy(b->good, b->rig.dir);
+}
+
+outcome bench_judge(bench *b)
+{
+    outcome o = repair_judge(&b->rig);
+    b->tried++;
+    b->needed += o.needed;
+    b->losing += o.losses != 0;
+    b->whole += o.exact == STORED;
+    return o;
+}
+
+void bench_path(const bench *b, size_t file, char path[FOLDER_PATH_MAX])
+{
+    snprintf(path, FOLDER_PATH_MAX, "%s/%s", b->rig.dir, b->files.paths[file]);
+}
+
+void bench_name(const bench *b, size_t file, const char *what, uint64_t at)
+{
+    static char text[300];
+    may_be_torn = b->crashed && strncmp(b->files.paths[file], "journal/", 8) == 0;
+    snprintf(text, sizeof text, "%s %s %llu", b->files.paths[file], what, (unsigned long long)at);
+    damage_name = text;
+    if (getenv("TELL") != NULL)
+        print_message("%s\n", text);
+}

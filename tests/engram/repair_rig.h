@@ -1,0 +1,73 @@
+/* Engrams to be damaged and repaired, and what must hold after a repair.
+ *
+ * After it, the engram opens; a file of the newest version is exact, or as some earlier version had it and
+ * told so, or reading it fails; verify finds nothing but what is lost; a second repair changes nothing;
+ * what was damaged is in the quarantine; and a dry run before it told the same and changed no byte. */
+#ifndef EG_TESTS_ENGRAM_REPAIR_RIG_H
+#define EG_TESTS_ENGRAM_REPAIR_RIG_H
+
+#include "engram/folder.h"
+#include "engram/internal.h"
+#include "engram/rig.h"
+
+/* ---- what an engram holds ---- */
+
+enum { STORED = 7 };
+
+/* What stored files were in the course of versions. */
+typedef struct stored {
+    const char *path;
+    const uint8_t *states[4]; /* oldest first */
+    size_t sizes[4];
+    size_t count;
+} stored;
+
+void repair_rig_init(void); /* the bytes that are stored; once */
+/* Closed twice, so that there are sealed segments of several, snapshots, a label, and old states. */
+void repair_rig_fill(rig *r);
+void rig_label(rig *r, const char *text);
+void rig_snapshot(rig *r, const char *name);
+/* In one transaction of the library; small ones travel in the journal. */
+void rig_write(rig *r, const char *path, const uint8_t *bytes, size_t size);
+
+/* ---- a repair, judged ---- */
+
+typedef struct telling { /* what a repair tells */
+    size_t steps, losses;
+    char first[400], lost[400];
+    uint64_t hash; /* of all sentences */
+} telling;
+
+engram_status rig_repair(const rig *r, bool dry_run, telling *t, engram_repaired *done, engram_error *error);
+
+typedef struct outcome {
+    bool needed;
+    size_t exact; /* files of the newest version */
+    size_t losses;
+} outcome;
+
+extern const char *damage_name; /* for messages */
+extern bool may_be_torn;        /* a log that ends early may be a crash: then nobody knows of a loss */
+
+/* Repairs what is at r->dir, and looks at it from all sides. */
+outcome repair_judge(rig *r);
+
+/* ---- copies to be damaged ---- */
+
+typedef struct bench {
+    rig rig;        /* its dir is the damaged copy */
+    char good[600]; /* the fixture */
+    bool crashed;
+    folder_listing files;
+    size_t tried, needed, whole, losing;
+} bench;
+
+/* fill: what the fixture holds. crashed: as a writer left it that was killed. */
+void bench_init(bench *b, void (*fill)(rig *), bool crashed);
+void bench_fini(bench *b); /* tells the figures */
+void bench_copy(bench *b); /* a fresh one, in place of that before */
+outcome bench_judge(bench *b);
+void bench_path(const bench *b, size_t file, char path[FOLDER_PATH_MAX]);
+void bench_name(const bench *b, size_t file, const char *what, uint64_t at);
+
+#endif
