@@ -93,8 +93,12 @@ static engram_status scan_whole(void *context, const eg_record *last, eg_view op
     eg_repair *r = context;
     eg_reader in = eg_reader_make(operations.data, operations.size);
     eg_op op;
-    (void)last;
     while (eg_op_next(&in, &op)) {
+        if (!eg_apply_knows(op.tag)) /* refused before anything is changed */
+            return eg_fail(error, ENGRAM_NEWER,
+                           "%s: journal record %" PRIu64
+                           ": operation %u is not known to this version of engram",
+                           r->dir, last->sequence, op.tag);
         if (op.tag == EG_OP_SEGMENT)
             EG_TRY(note_segment(r, eg_reader_make(op.body.data, op.body.size), error));
         bool has_id = op.tag == EG_OP_WRITE_CHUNK || (op.tag == EG_OP_CHUNK && op.body.size >= 8);
@@ -283,7 +287,7 @@ static engram_status replay_whole(void *context, const eg_record *last, eg_view 
     if (status == ENGRAM_OK && a.labelled)
         eg_write_bytes(&c->label, a.label.data, a.label.size);
     eg_apply_fini(&a);
-    if (status == ENGRAM_IO || status == ENGRAM_NO_MEMORY)
+    if (status == ENGRAM_IO || status == ENGRAM_NO_MEMORY || status == ENGRAM_NEWER)
         return eg_fail(error, status, "%s", why.message);
     if (status != ENGRAM_OK)
         leave_out(c, why.message);

@@ -2,6 +2,7 @@
 
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 #include <xxhash.h>
 
 #include "base/memory.h"
@@ -13,6 +14,8 @@ static stored model[STORED];
 
 void repair_rig_init(void)
 {
+    if (access("/dev/shm", W_OK) == 0) /* hundreds of engrams: the disk itself is not what is tested */
+        setenv("TMPDIR", "/dev/shm", 1);
     rig_fill(data, sizeof data, 31);
 }
 

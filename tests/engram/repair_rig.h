@@ -22,7 +22,7 @@ typedef struct stored {
     size_t count;
 } stored;
 
-void repair_rig_init(void); /* the bytes that are stored; once */
+void repair_rig_init(void); /* once: the bytes that are stored, and where */
 /* Closed twice, so that there are sealed segments of several, snapshots, a label, and old states. */
 void repair_rig_fill(rig *r);
 void rig_label(rig *r, const char *text);

@@ -1,0 +1,83 @@
+/* Repair: journals that are whole and yet not what they were, or end where a crash cut them. */
+#include <string.h>
+
+#include "base/memory.h"
+#include "engram/repair_rig.h"
+
+static uint8_t data[60000];
+
+/* ---- the log ---- */
+
+typedef struct log_end {
+    eg_journal_end end;
+    uint64_t transaction; /* of the last record */
+} log_end;
+
+static engram_status note_record(void *context, const eg_record *record, engram_error *error)
+{
+    log_end *log = context;
+    (void)error;
+    log->transaction = record->transaction;
+    return ENGRAM_OK;
+}
+
+static void find_end(const rig *r, const char *dir, log_end *log)
+{
+    eg_manifest manifest;
+    *log = (log_end){0};
+    assert_ok(eg_manifest_read(r->io, r->dir, &manifest, E));
+    log->transaction = manifest.state.transaction_next;
+    assert_ok(
+        eg_journal_read(r->io, dir, manifest.state.journal, 0, note_record, log, &log->end, E));
+    eg_manifest_fini(&manifest);
+}
+
+/* One more transaction, as another writer made it. */
+static void append_to_log(const rig *r, const eg_buffer *ops)
+{
+    eg_journal *journal = NULL;
+    log_end log;
+    uint64_t sequence;
+    char dir[700];
+    snprintf(dir, sizeof dir, "%s/journal", r->dir);
+    find_end(r, dir, &log);
+    assert_ok(eg_journal_open(r->io, dir, &log.end, &(eg_journal_options){.file_size = 1 << 20},
+                              &journal, E));
+    assert_ok(eg_journal_append(journal, log.transaction + 1, 1, (eg_view){ops->data, ops->size},
+                                &sequence, E));
+    assert_ok(eg_journal_close(&journal, NULL, E));
+}
+
+/* ---- an operation of a newer program ---- */
+
+/* Refused, and no byte is changed. */
+static void newer_operation(void **state)
+{
+    (void)state;
+    static const uint8_t operation[] = {200, 4, 0, 0, 0, 1, 2, 3, 4};
+    bench b;
+    folder_listing before, after;
+    telling t;
+    engram_repaired done;
+    eg_buffer ops = {0};
+    bench_init(&b, repair_rig_fill, true);
+    bench_copy(&b);
+    eg_write_bytes(&ops, operation, sizeof operation);
+    append_to_log(&b.rig, &ops);
+    eg_buffer_fini(&ops);
+    folder_list(b.rig.dir, &before);
+    assert_int_equal(rig_open(&b.rig, true, NULL), ENGRAM_NEWER);
+    for (int dry = 1; dry >= 0; dry--)
+        assert_int_equal(rig_repair(&b.rig, dry != 0, &t, &done, NULL), ENGRAM_NEWER);
+    folder_list(b.rig.dir, &after);
+    assert_true(before.hash == after.hash);
+    bench_fini(&b);
+}
+
+int main(void)
+{
+    repair_rig_init();
+    rig_fill(data, sizeof data, 77);
+    const struct CMUnitTest tests[] = {cmocka_unit_test(newer_operation)};
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
