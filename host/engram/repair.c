@@ -133,6 +133,13 @@ static engram_status tell_segment(eg_repair *r, const eg_salvage_segment *s, eng
     char more[64] = "";
     uint64_t expected = s->state.chunk_count;
     r->broken = true;
+    if (s->has_more) {
+        eg_repair_say(r,
+                      "segments/%08" PRIu64 ".seg may hold more than is known to be committed; what is "
+                      "goes into a new segment",
+                      s->state.id);
+        return eg_repair_move(r, error, "segments/%08" PRIu64 ".seg", s->state.id);
+    }
     r->done->segments_damaged++;
     r->done->chunks_saved += s->good;
     if (s->problems > 1)
@@ -143,11 +150,28 @@ static engram_status tell_segment(eg_repair *r, const eg_salvage_segment *s, eng
                          : eg_repair_move(r, error, "segments/%08" PRIu64 ".seg", s->state.id);
 }
 
+/* The record that named them may be lost. */
+static engram_status move_unnamed(eg_repair *r, engram_error *error)
+{
+    uint64_t *numbers;
+    size_t count;
+    EG_TRY(eg_salvage_list_unnamed(r->salvage, &numbers, &count, error));
+    engram_status status = ENGRAM_OK;
+    for (size_t i = 0; i < count && status == ENGRAM_OK; i++) {
+        eg_repair_say(r, "segments/%08" PRIu64 ".seg is named by nothing that can be read",
+                      numbers[i]);
+        status = eg_repair_move(r, error, "segments/%08" PRIu64 ".seg", numbers[i]);
+    }
+    eg_free(numbers);
+    return status;
+}
+
 static engram_status survey_chunks(eg_repair *r, engram_error *error)
 {
     eg_salvage_options options = {.states = r->segments,
                                   .state_count = r->segment_count,
                                   .next_id = r->chunk_next,
+                                  .exact = r->is_past,
                                   .level = r->manifest.config.level,
                                   .pool = r->pool,
                                   .context = r,
@@ -157,7 +181,7 @@ static engram_status survey_chunks(eg_repair *r, engram_error *error)
     EG_TRY(eg_salvage_create(r->store, &options, &r->salvage, error));
     for (size_t i = 0; i < eg_salvage_count(r->salvage); i++)
         EG_TRY(tell_segment(r, eg_salvage_get(r->salvage, i), error));
-    return ENGRAM_OK;
+    return r->is_past ? move_unnamed(r, error) : ENGRAM_OK;
 }
 
 /* ---- the root ---- */

@@ -57,6 +57,8 @@ typedef struct eg_repair {
     uint64_t chunk_next, transaction_next, inode_next;
     eg_journal_end end;
     bool journal_is_bad; /* it does not say all that it should, or not all could be applied */
+    bool is_past;        /* what is there may be older than what was committed: nothing that it does not name is left
+                          * to the sweep */
 
     eg_nodes *nodes;
     eg_store *store;

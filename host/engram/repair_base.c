@@ -69,7 +69,7 @@ static engram_status rebuild_manifest(eg_repair *r, const uint64_t *numbers, siz
                        "%s: neither MANIFEST.json nor a checkpoint can be read: put back a copy of "
                        "one of them from a backup",
                        r->dir);
-    r->broken = true;
+    r->broken = r->is_past = true;
     return read_checkpoint(r, true, error);
 }
 

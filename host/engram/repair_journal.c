@@ -179,7 +179,7 @@ engram_status eg_repair_scan_journal(eg_repair *r, engram_error *error)
     r->journal_last = rest.file_last > r->state.journal.file ? rest.file_last : r->state.journal.file;
     if (status == ENGRAM_OK)
         return ENGRAM_OK;
-    r->broken = r->journal_is_bad = true;
+    r->broken = r->journal_is_bad = r->is_past = true;
     tell_damage(r, &rest, why.message);
     return move_log(r, error);
 }

@@ -330,8 +330,13 @@ static engram_status survey_segment(eg_salvage *s, survey *v, const eg_segment_s
     v->bytes_before = v->bytes_done;
     if (segment != NULL)
         EG_TRY(eg_store_verify_segment(s->store, segment, &verifier, error));
-    return segment == NULL || v->problems != 0 ? add_source(s, state, segment, v, error)
-                                               : ENGRAM_OK;
+    bool is_good = segment != NULL && v->problems == 0;
+    bool has_more = is_good && s->options.exact && !eg_segment_is_exact(segment);
+    if (is_good && !has_more)
+        return ENGRAM_OK;
+    EG_TRY(add_source(s, state, segment, v, error));
+    s->sources[s->source_count - 1].about.has_more = has_more;
+    return ENGRAM_OK;
 }
 
 static engram_status survey_all(eg_salvage *s, engram_error *error)
@@ -467,6 +472,55 @@ size_t eg_salvage_count(const eg_salvage *salvage)
 const eg_salvage_segment *eg_salvage_get(const eg_salvage *salvage, size_t index)
 {
     return &salvage->sources[index].about;
+}
+
+typedef struct unnamed {
+    const eg_salvage *salvage;
+    uint64_t *numbers;
+    size_t count, capacity;
+} unnamed;
+
+static engram_status take_unnamed(void *context, const char *name)
+{
+    unnamed *u = context;
+    const eg_salvage_options *o = &u->salvage->options;
+    uint32_t number;
+    if (!eg_segment_parse_name(name, &number))
+        return ENGRAM_OK;
+    for (size_t i = 0; i < o->state_count; i++)
+        if (o->states[i].id == number && o->states[i].chunk_count != 0)
+            return ENGRAM_OK;
+    if (!eg_grow((void **)&u->numbers, &u->capacity, u->count + 1, sizeof *u->numbers))
+        return ENGRAM_NO_MEMORY;
+    u->numbers[u->count++] = number;
+    return ENGRAM_OK;
+}
+
+static int compare_numbers(const void *a, const void *b)
+{
+    const uint64_t *x = a, *y = b;
+    return (*x > *y) - (*x < *y);
+}
+
+engram_status eg_salvage_list_unnamed(const eg_salvage *s, uint64_t **numbers, size_t *count,
+                                      engram_error *error)
+{
+    unnamed u = {.salvage = s};
+    engram_error inner = {0};
+    engram_status status = s->store->io->list(s->store->io, s->store->dir, take_unnamed, &u, &inner);
+    if (status == ENGRAM_NOT_FOUND) /* no such folder */
+        status = ENGRAM_OK;
+    else if (status != ENGRAM_OK)
+        eg_fail(error, status, "cannot list %s", s->store->dir);
+    if (status != ENGRAM_OK) {
+        eg_free(u.numbers);
+        u = (unnamed){0};
+    }
+    if (u.count > 1)
+        qsort(u.numbers, u.count, sizeof *u.numbers, compare_numbers);
+    *numbers = u.numbers;
+    *count = u.count;
+    return status;
 }
 
 /* The good candidate of that id, or NULL. */

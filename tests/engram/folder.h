@@ -19,5 +19,9 @@ void folder_list(const char *dir, folder_listing *listing);
 /* Of an engram without a quarantine; holes stay holes. */
 void folder_copy(const char *from, const char *to);
 void folder_remove(const char *dir);
+/* Both files are there, and equal. */
+bool folder_same(const char *dir, const char *name, const char *other_dir, const char *other_name);
+/* The first piece at *to or behind that is no hole: *from to *to. Begin with *to 0. */
+bool folder_next_data(int file, uint64_t *from, uint64_t *to);
 
 #endif

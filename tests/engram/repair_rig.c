@@ -6,15 +6,17 @@
 #include <xxhash.h>
 
 #include "base/memory.h"
+#include "engram/kept.h"
 
-static uint8_t data[60000];
+static uint8_t data[70000];
 static stored model[STORED];
 
 /* ---- the fixture ---- */
 
 void repair_rig_init(void)
 {
-    if (access("/dev/shm", W_OK) == 0) /* hundreds of engrams: the disk itself is not what is tested */
+    if (access("/dev/shm", W_OK) ==
+        0) /* hundreds of engrams: the disk itself is not what is tested */
         setenv("TMPDIR", "/dev/shm", 1);
     rig_fill(data, sizeof data, 31);
 }
@@ -96,6 +98,7 @@ void repair_rig_fill(rig *r)
     put(r, 0, "d/a", data + 42100, 9100);
     rig_reopen(r);
     write_small(r, 5, "h", data + 51300, 6000);
+    put(r, 1, "d/e/b", data + 60000, 9000); /* in its segment; the journal only names it */
     write_small(r, 6, "d/i", data + 57300, 100);
 }
 
@@ -281,9 +284,25 @@ void bench_copy(bench *b)
     folder_copy(b->good, b->rig.dir);
 }
 
+/* Repair and a writer have been there. */
+static void check_kept(bench *b, const char *damaged)
+{
+    open_or_fail(&b->rig, true);
+    const char *missing = kept_missing(&b->rig, damaged, b->good);
+    if (missing != NULL)
+        fail_here("neither kept nor in the quarantine", missing);
+    assert_ok(eg_engram_close(&b->rig.engram, E));
+}
+
 outcome bench_judge(bench *b)
 {
+    char damaged[700];
+    snprintf(damaged, sizeof damaged, "%s/damaged", b->rig.temp.path);
+    folder_copy(b->rig.dir, damaged);
     outcome o = repair_judge(&b->rig);
+    if (o.needed)
+        check_kept(b, damaged);
+    folder_remove(damaged);
     b->tried++;
     b->needed += o.needed;
     b->losing += o.losses != 0;

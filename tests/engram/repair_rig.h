@@ -66,7 +66,7 @@ typedef struct bench {
 void bench_init(bench *b, void (*fill)(rig *), bool crashed);
 void bench_fini(bench *b); /* tells the figures */
 void bench_copy(bench *b); /* a fresh one, in place of that before */
-outcome bench_judge(bench *b);
+outcome bench_judge(bench *b); /* also of what the quarantine must have */
 void bench_path(const bench *b, size_t file, char path[FOLDER_PATH_MAX]);
 void bench_name(const bench *b, size_t file, const char *what, uint64_t at);
 
