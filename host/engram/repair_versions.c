@@ -4,7 +4,7 @@
  * first. From it on backwards, a version whose difference to the next newer one can be read lacks the same
  * nodes as that, and the difference on top of what became of that one makes it whole at the cost of what
  * differs. Where the difference itself is damaged, a version that is to be kept is rebuilt by itself, and
- * another one goes: its neighbours tell nearly the same. */
+ * another one goes: its neighbours tell nearly the same; the one before is then compared with the one after. */
 #include <inttypes.h>
 
 #include "base/clock.h"
@@ -195,7 +195,8 @@ static engram_status patch_totals(patch *p, const eg_view *from, const eg_view *
     if (from == NULL || to == NULL || !p->has_totals || !eg_totals_decode(*from, &a) ||
         !eg_totals_decode(*to, &b))
         return ENGRAM_OK;
-    t->next_inode = b.next_inode;
+    if (b.next_inode > t->next_inode)
+        t->next_inode = b.next_inode;
     t->files += b.files - a.files;
     t->directories += b.directories - a.directories;
     t->links += b.links - a.links;
@@ -214,6 +215,15 @@ static engram_status patch_key(void *context, eg_view key, const eg_view *from, 
         return patch_totals(p, from, to, error);
     return to != NULL ? eg_builder_put(&p->builder, key, *to, error)
                       : eg_builder_remove(&p->builder, key, error);
+}
+
+/* The next newer version that stays; there is one, since the checkpoint's does. */
+static const eg_repair_version *next_of(const eg_repair *r, size_t index)
+{
+    const eg_repair_version *next = &r->versions[index + 1];
+    while (next->lost)
+        next++;
+    return next;
 }
 
 /* What v was, on top of what became of the next newer one. ENGRAM_DAMAGED: the difference cannot be read. */
@@ -266,10 +276,8 @@ static engram_status lacks_nodes(eg_repair *r, const eg_repair_version *next,
 static engram_status restore_version(eg_repair *r, size_t index, engram_error *error)
 {
     eg_repair_version *v = &r->versions[index];
-    const eg_repair_version *next = v + 1;
     engram_error inner = {0};
-    engram_status status =
-        next->lost ? ENGRAM_DAMAGED : patch_version(r, next, v, &inner);
+    engram_status status = patch_version(r, next_of(r, index), v, &inner);
     if (status == ENGRAM_OK) {
         r->broken = true;
         r->done->versions_rebuilt++;
@@ -304,8 +312,7 @@ static engram_status note_named(eg_repair *r, engram_error *error)
     return status;
 }
 
-/* One that is kept for ever is looked at in full. */
-static engram_status mend_kept(eg_repair *r, size_t index, engram_error *error)
+static engram_status mend_old(eg_repair *r, size_t index, engram_error *error)
 {
     eg_repair_version *v = &r->versions[index];
     eg_root *root = eg_root_retain(v->root);
@@ -323,22 +330,35 @@ static engram_status mend_kept(eg_repair *r, size_t index, engram_error *error)
     return ENGRAM_OK;
 }
 
+/* What verify looks at in full: versions that are kept for ever, and the oldest. */
+static engram_status mend_history(eg_repair *r, engram_error *error)
+{
+    bool is_oldest = true;
+    for (size_t i = 0; i + 1 < r->version_count; i++) {
+        const eg_repair_version *v = &r->versions[i];
+        if (v->lost || !v->listed)
+            continue;
+        if (v->keep || is_oldest)
+            EG_TRY(mend_old(r, i, error));
+        is_oldest = false;
+    }
+    return ENGRAM_OK;
+}
+
 engram_status eg_repair_settle_history(eg_repair *r, size_t base, engram_error *error)
 {
     uint64_t rebuilt = r->done->versions_rebuilt;
     EG_TRY(note_named(r, error));
     for (size_t i = base; i > 0; i--) {
         bool lacks;
-        EG_TRY(lacks_nodes(r, &r->versions[i], &r->versions[i - 1], &lacks, error));
+        EG_TRY(lacks_nodes(r, next_of(r, i - 1), &r->versions[i - 1], &lacks, error));
         if (lacks)
             EG_TRY(restore_version(r, i - 1, error));
-        if (r->versions[i - 1].keep && !r->versions[i - 1].lost)
-            EG_TRY(mend_kept(r, i - 1, error));
     }
     if (r->done->versions_rebuilt > rebuilt)
         eg_repair_say(r, "%" PRIu64 " retained versions are rebuilt",
                       r->done->versions_rebuilt - rebuilt);
-    return ENGRAM_OK;
+    return mend_history(r, error);
 }
 
 /* ---- the newest ---- */

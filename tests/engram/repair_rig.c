@@ -6,10 +6,18 @@
 #include <xxhash.h>
 
 #include "base/memory.h"
+#include "base/status.h"
 #include "engram/kept.h"
 
 static uint8_t data[70000];
-static stored model[STORED];
+static stored model[STORED_MAX];
+size_t stored_count;
+static struct { /* a snapshot, or a label */
+    const char *name;
+    bool is_label;
+    size_t counts[STORED_MAX]; /* of the states that there had been */
+} named[NAMED_MAX];
+static size_t named_count;
 
 /* ---- the fixture ---- */
 
@@ -21,17 +29,33 @@ void repair_rig_init(void)
     rig_fill(data, sizeof data, 31);
 }
 
-static void note_state(size_t index, const char *path, const uint8_t *bytes, size_t size)
+void repair_rig_note(size_t index, const char *path, const uint8_t *bytes, size_t size)
 {
     stored *s = &model[index];
     s->path = path;
     s->states[s->count] = bytes;
     s->sizes[s->count++] = size;
+    stored_count = index < stored_count ? stored_count : index + 1;
 }
 
-static void put(rig *r, size_t index, const char *path, const uint8_t *bytes, size_t size)
+static void note_named(const char *name, bool is_label)
 {
-    note_state(index, path, bytes, size);
+    named[named_count].name = name;
+    named[named_count].is_label = is_label;
+    for (size_t i = 0; i < STORED_MAX; i++)
+        named[named_count].counts[i] = model[i].count;
+    assert_true(++named_count <= NAMED_MAX);
+}
+
+void repair_rig_forget(void)
+{
+    memset(model, 0, sizeof model);
+    stored_count = named_count = 0;
+}
+
+void rig_store(rig *r, size_t index, const char *path, const uint8_t *bytes, size_t size)
+{
+    repair_rig_note(index, path, bytes, size);
     assert_ok(rig_put(r, path, bytes, size, E));
 }
 
@@ -40,6 +64,7 @@ void rig_snapshot(rig *r, const char *name)
     eg_buffer ops = {0};
     eg_ops_snapshot(&ops, 0, (eg_view){(const uint8_t *)name, strlen(name)});
     assert_ok(eg_engram_commit(r->engram, &ops, NULL, E));
+    note_named(name, false);
     eg_buffer_fini(&ops);
 }
 
@@ -48,6 +73,7 @@ void rig_label(rig *r, const char *text)
     eg_buffer ops = {0};
     eg_ops_label(&ops, (eg_view){(const uint8_t *)text, strlen(text)});
     assert_ok(eg_engram_commit(r->engram, &ops, NULL, E));
+    note_named(text, true);
     eg_buffer_fini(&ops);
 }
 
@@ -61,7 +87,7 @@ void rig_write(rig *r, const char *path, const uint8_t *bytes, size_t size)
 
 static void write_small(rig *r, size_t index, const char *path, const uint8_t *bytes, size_t size)
 {
-    note_state(index, path, bytes, size);
+    repair_rig_note(index, path, bytes, size);
     rig_write(r, path, bytes, size);
 }
 
@@ -81,24 +107,24 @@ static void attribute(rig *r, const char *path)
 
 void repair_rig_fill(rig *r)
 {
-    memset(model, 0, sizeof model);
+    repair_rig_forget();
     assert_ok(rig_mkdir(r, "d", E));
     assert_ok(rig_mkdir(r, "d/e", E));
-    put(r, 0, "d/a", data, 9000);
-    put(r, 1, "d/e/b", data + 9000, 14000);
-    put(r, 2, "c", data + 23000, 5000);
+    rig_store(r, 0, "d/a", data, 9000);
+    rig_store(r, 1, "d/e/b", data + 9000, 14000);
+    rig_store(r, 2, "c", data + 23000, 5000);
     rig_snapshot(r, "one");
     rig_reopen(r);
-    put(r, 3, "d/f", data + 28000, 7000);
-    put(r, 2, "c", data + 35000, 3000);
+    rig_store(r, 3, "d/f", data + 28000, 7000);
+    rig_store(r, 2, "c", data + 35000, 3000);
     rig_label(r, "run");
     rig_reopen(r);
     attribute(r, "d/f");
-    put(r, 4, "g", data + 38000, 4096);
-    put(r, 0, "d/a", data + 42100, 9100);
+    rig_store(r, 4, "g", data + 38000, 4096);
+    rig_store(r, 0, "d/a", data + 42100, 9100);
     rig_reopen(r);
     write_small(r, 5, "h", data + 51300, 6000);
-    put(r, 1, "d/e/b", data + 60000, 9000); /* in its segment; the journal only names it */
+    rig_store(r, 1, "d/e/b", data + 60000, 9000); /* in its segment; the journal only names it */
     write_small(r, 6, "d/i", data + 57300, 100);
 }
 
@@ -144,13 +170,22 @@ static void fail_here(const char *what, const char *more)
     fail_msg("%s: %s: %s", damage_name, what, more);
 }
 
-/* Whether it is what it was last. */
-static bool check_file(engram_view *view, const stored *s, bool may_be_old)
+static engram_status read_file(rig *r, const eg_version *v, const char *path, uint8_t *bytes,
+                               size_t capacity, size_t *size, engram_error *error)
 {
-    static uint8_t found[sizeof data];
+    uint64_t number;
+    eg_view view = {(const uint8_t *)path, strlen(path)};
+    EG_TRY(eg_fs_lookup(v->root, view, &number, error));
+    return eg_engram_read(r->engram, v, number, 0, bytes, capacity, size, error);
+}
+
+/* Whether it is what it was last, of so many states. */
+static bool check_file(rig *r, const eg_version *v, const stored *s, size_t count, bool may_be_old)
+{
+    static uint8_t found[1 << 20];
     size_t got = 0;
     engram_error error = {0};
-    engram_status status = engram_read(view, s->path, 0, found, sizeof found, &got, &error);
+    engram_status status = read_file(r, v, s->path, found, sizeof found, &got, &error);
     if (status == ENGRAM_DAMAGED || (status == ENGRAM_NOT_FOUND && may_be_old)) {
         if (!may_be_old)
             fail_here(s->path, error.message);
@@ -160,8 +195,8 @@ static bool check_file(engram_view *view, const stored *s, bool may_be_old)
         fail_here(s->path, error.message);
     for (size_t i = s->count; i > 0; i--)
         if (got == s->sizes[i - 1] && memcmp(found, s->states[i - 1], got) == 0 &&
-            (i == s->count || may_be_old))
-            return i == s->count;
+            (i == count || may_be_old))
+            return i == count;
     fail_here(s->path, "wrong bytes");
     return false;
 }
@@ -169,12 +204,52 @@ static bool check_file(engram_view *view, const stored *s, bool may_be_old)
 static size_t check_files(rig *r, bool may_lack)
 {
     size_t exact = 0;
-    engram_view *view = NULL;
-    assert_ok(engram_pin(r->engram, &view, E));
-    for (size_t i = 0; i < STORED; i++)
-        exact += check_file(view, &model[i], may_lack);
-    engram_unpin(&view);
+    eg_version newest;
+    assert_ok(eg_engram_pin(r->engram, &newest, E));
+    for (size_t i = 0; i < stored_count; i++)
+        exact += check_file(r, &newest, &model[i], model[i].count, may_lack);
+    eg_version_release(&newest);
     return exact;
+}
+
+typedef struct search {
+    const char *label;
+    uint64_t number;
+} search;
+
+static engram_status match_label(void *context, const engram_retained *r, engram_error *error)
+{
+    search *s = context;
+    (void)error;
+    if (strcmp(r->label, s->label) == 0)
+        s->number = r->version;
+    return ENGRAM_OK;
+}
+
+static engram_status pin_named(rig *r, size_t index, eg_version *version)
+{
+    search s = {named[index].name, UINT64_MAX};
+    if (!named[index].is_label)
+        return eg_engram_pin_at(r->engram, s.label, version, NULL);
+    assert_ok(engram_versions(r->engram, match_label, &s, E));
+    return eg_engram_pin_number(r->engram, s.number, version, NULL);
+}
+
+/* What has a name is still there, and what it was. */
+static void check_named(rig *r, bool may_lack)
+{
+    for (size_t i = 0; i < named_count; i++) {
+        eg_version version;
+        if (pin_named(r, i, &version) != ENGRAM_OK) {
+            if (!may_lack)
+                fail_here("gone", named[i].name);
+            continue;
+        }
+        for (size_t j = 0; j < stored_count; j++)
+            if (named[i].counts[j] != 0)
+                check_file(r, &version, &model[j], named[i].counts[j], may_lack);
+        eg_version_release(&version);
+    }
 }
 
 static void on_problem(void *context, const char *message)
@@ -236,6 +311,7 @@ outcome repair_judge(rig *r)
         fail_here("changed although nothing was to repair", real.first);
     open_or_fail(r, true);
     o.exact = check_files(r, real.losses != 0 || may_be_torn);
+    check_named(r, real.losses != 0);
     size_t lost = verify(r);
     if (lost != 0 && real.losses == 0)
         fail_here("something is lost and was not told", "");
@@ -306,7 +382,7 @@ outcome bench_judge(bench *b)
     b->tried++;
     b->needed += o.needed;
     b->losing += o.losses != 0;
-    b->whole += o.exact == STORED;
+    b->whole += o.exact == stored_count;
     return o;
 }
 

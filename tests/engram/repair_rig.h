@@ -1,8 +1,9 @@
 /* Engrams to be damaged and repaired, and what must hold after a repair.
  *
- * After it, the engram opens; a file of the newest version is exact, or as some earlier version had it and
- * told so, or reading it fails; verify finds nothing but what is lost; a second repair changes nothing;
- * what was damaged is in the quarantine; and a dry run before it told the same and changed no byte. */
+ * After it, the engram opens; a file of the newest version, of a snapshot or of a labelled version is exact,
+ * or as another version had it and told so, or reading it fails; verify finds nothing but what is lost; a
+ * second repair changes nothing; what was damaged is in the quarantine; and a dry run before it told the
+ * same and changed no byte. */
 #ifndef EG_TESTS_ENGRAM_REPAIR_RIG_H
 #define EG_TESTS_ENGRAM_REPAIR_RIG_H
 
@@ -12,19 +13,24 @@
 
 /* ---- what an engram holds ---- */
 
-enum { STORED = 7 };
+enum { STORED_MAX = 16, STATES_MAX = 8, NAMED_MAX = 8 };
 
 /* What stored files were in the course of versions. */
 typedef struct stored {
     const char *path;
-    const uint8_t *states[4]; /* oldest first */
-    size_t sizes[4];
+    const uint8_t *states[STATES_MAX]; /* oldest first */
+    size_t sizes[STATES_MAX];
     size_t count;
 } stored;
 
 void repair_rig_init(void); /* once: the bytes that are stored, and where */
 /* Closed twice, so that there are sealed segments of several, snapshots, a label, and old states. */
 void repair_rig_fill(rig *r);
+extern size_t stored_count; /* as they are known below */
+/* Each is remembered; of the states at a snapshot or a label too. Forgetting comes first. */
+void repair_rig_forget(void);
+void repair_rig_note(size_t index, const char *path, const uint8_t *bytes, size_t size);
+void rig_store(rig *r, size_t index, const char *path, const uint8_t *bytes, size_t size);
 void rig_label(rig *r, const char *text);
 void rig_snapshot(rig *r, const char *name);
 /* In one transaction of the library; small ones travel in the journal. */
