@@ -75,6 +75,13 @@ engram_status eg_repair_add_version(eg_repair *r, uint64_t number, uint64_t time
     return ENGRAM_OK;
 }
 
+void eg_repair_drop_version(eg_repair_version *v)
+{
+    eg_root_release(v->root);
+    eg_root_release(v->found);
+    eg_free(v->label);
+}
+
 /* ---- the parts ---- */
 
 static engram_status open_nodes(eg_repair *r, engram_error *error)
@@ -276,12 +283,10 @@ static engram_status run(eg_repair *r, engram_error *error)
 
 static void release(eg_repair *r)
 {
-    for (size_t i = 0; i < r->version_count; i++) {
-        eg_root_release(r->versions[i].root);
-        eg_root_release(r->versions[i].found);
-        eg_free(r->versions[i].label);
-    }
+    for (size_t i = 0; i < r->version_count; i++)
+        eg_repair_drop_version(&r->versions[i]);
     eg_free(r->versions);
+    eg_buffer_fini(&r->named);
     eg_salvage_free(r->salvage);
     eg_store_close(&r->store);
     eg_nodes_close(&r->nodes);

@@ -56,6 +56,7 @@ typedef struct eg_repair {
     size_t segment_count, segment_capacity;
     uint64_t chunk_next, transaction_next, inode_next;
     eg_journal_end end;
+    eg_buffer named; /* u64 each, rising: versions that the journal names after their commit */
     bool journal_is_bad; /* it does not say all that it should, or not all could be applied */
     bool is_past;        /* what is there may be older than what was committed: nothing that it does not name is left
                           * to the sweep */
@@ -93,6 +94,7 @@ engram_status eg_repair_settle_history(eg_repair *r, size_t base, engram_error *
 engram_status eg_repair_settle_newest(eg_repair *r, size_t base, engram_error *error);
 engram_status eg_repair_write(eg_repair *r, engram_error *error);
 
+void eg_repair_drop_version(eg_repair_version *version); /* what it holds */
 /* Takes root over, also on failure. */
 engram_status eg_repair_add_version(eg_repair *r, uint64_t number, uint64_t time_ns, eg_root *root, eg_view label, engram_error *error);
 

@@ -3,8 +3,10 @@
  * Read twice, as recovery does: what it says of segments, and then the transactions. Where recovery would
  * refuse to go on, the log ends here; what lies behind is counted and goes to the quarantine with it. A
  * transaction that does not fit the tree any more, because that has lost what it changes, is left out as a
- * whole and named. */
+ * whole and named. A version for each group would be more than memory may hold: as at commit, every other one
+ * goes when they are many, but for those that are labelled or named. */
 #include <inttypes.h>
+#include <stdlib.h>
 
 #include "base/memory.h"
 #include "base/status.h"
@@ -104,7 +106,11 @@ static engram_status scan_whole(void *context, const eg_record *last, eg_view op
         bool has_id = op.tag == EG_OP_WRITE_CHUNK || (op.tag == EG_OP_CHUNK && op.body.size >= 8);
         if (has_id && eg_get_u64(op.body.data) >= r->chunk_next)
             r->chunk_next = eg_get_u64(op.body.data) + 1;
+        if (op.tag == EG_OP_SNAPSHOT && op.body.size >= 8 && eg_get_u64(op.body.data) != 0)
+            eg_write_bytes(&r->named, op.body.data, 8);
     }
+    if (r->named.failed)
+        return eg_repair_no_memory(error);
     return in.failed ? eg_fail(error, ENGRAM_DAMAGED, "a journal record holds a malformed operation")
                      : ENGRAM_OK;
 }
@@ -164,6 +170,12 @@ static void tell_damage(eg_repair *r, const eg_journal_rest *rest, const char *w
         r->sequence_last = rest->sequence_last;
 }
 
+static int compare_numbers(const void *a, const void *b)
+{
+    uint64_t x = eg_get_u64(a), y = eg_get_u64(b);
+    return (x > y) - (x < y);
+}
+
 engram_status eg_repair_scan_journal(eg_repair *r, engram_error *error)
 {
     scan_context c = {.repair = r};
@@ -176,6 +188,8 @@ engram_status eg_repair_scan_journal(eg_repair *r, engram_error *error)
     if (r->end.sequence == 0)
         r->end = (eg_journal_end){.file = r->state.journal.file, .sequence = r->state.journal.sequence};
     EG_TRY(find_rest(r, &rest, error));
+    if (r->named.size != 0)
+        qsort(r->named.data, r->named.size / 8, 8, compare_numbers);
     r->journal_last = rest.file_last > r->state.journal.file ? rest.file_last : r->state.journal.file;
     if (status == ENGRAM_OK)
         return ENGRAM_OK;
@@ -191,8 +205,9 @@ typedef struct replay_context {
     gathering gathering;
     eg_root *root;
     uint64_t version, time_ns;
+    size_t first;    /* of the versions made here */
     eg_buffer label; /* of the group at hand */
-    bool in_group;
+    bool in_group, keep;
     uint64_t left_out;
 } replay_context;
 
@@ -240,12 +255,45 @@ static engram_status apply(replay_context *c, eg_view operations, eg_apply *a, e
     return ENGRAM_OK;
 }
 
+/* Every other one of those that nothing keeps goes, so that the rest stays spread over time. */
+static void thin(replay_context *c)
+{
+    enum { LOOSE_MAX = 1024, LOOSE_MIN = 16, UNWRITTEN_MAX = 64 << 20 };
+    eg_repair *r = c->repair;
+    size_t loose = 0, left = c->first;
+    bool drop = false;
+    for (size_t i = c->first; i < r->version_count; i++)
+        loose += !r->versions[i].keep;
+    bool much = eg_nodes_unwritten_size(r->nodes) > UNWRITTEN_MAX;
+    if (loose <= (much ? LOOSE_MIN : LOOSE_MAX))
+        return;
+    for (size_t i = c->first; i < r->version_count; i++) {
+        drop = !r->versions[i].keep && !drop;
+        if (drop)
+            eg_repair_drop_version(&r->versions[i]);
+        else
+            r->versions[left++] = r->versions[i];
+    }
+    r->version_count = left;
+}
+
+/* Then a record that comes names it. */
+static bool is_named(const eg_repair *r, uint64_t version)
+{
+    return r->named.size != 0 &&
+           bsearch(&version, r->named.data, r->named.size / 8, 8, compare_numbers) != NULL;
+}
+
 static engram_status end_group(replay_context *c, engram_error *error)
 {
-    c->in_group = false;
+    eg_repair *r = c->repair;
+    thin(c);
     engram_status status =
-        eg_repair_add_version(c->repair, c->version, c->time_ns, eg_root_retain(c->root),
+        eg_repair_add_version(r, c->version, c->time_ns, eg_root_retain(c->root),
                               (eg_view){c->label.data, c->label.size}, error);
+    if (status == ENGRAM_OK)
+        r->versions[r->version_count - 1].keep |= c->keep || is_named(r, c->version);
+    c->in_group = c->keep = false;
     eg_buffer_clear(&c->label);
     return status;
 }
@@ -284,9 +332,14 @@ static engram_status replay_whole(void *context, const eg_record *last, eg_view 
     c->in_group = true;
     EG_TRY(take_chunks(c->repair, operations, error));
     engram_status status = apply(c, operations, &a, &why);
-    if (status == ENGRAM_OK && a.labelled)
+    if (status == ENGRAM_OK && a.labelled) {
+        eg_buffer_clear(&c->label);
         eg_write_bytes(&c->label, a.label.data, a.label.size);
+    }
+    c->keep |= status == ENGRAM_OK && a.keep;
     eg_apply_fini(&a);
+    if (c->label.failed)
+        return eg_repair_no_memory(error);
     if (status == ENGRAM_IO || status == ENGRAM_NO_MEMORY || status == ENGRAM_NEWER)
         return eg_fail(error, status, "%s", why.message);
     if (status != ENGRAM_OK)
@@ -310,6 +363,7 @@ engram_status eg_repair_replay(eg_repair *r, engram_error *error)
     const eg_repair_version *base = &r->versions[r->version_count - 1];
     replay_context c = {.repair = r,
                         .root = eg_root_retain(base->root),
+                        .first = r->version_count,
                         .version = base->number,
                         .time_ns = base->time_ns};
     eg_journal_end end;

@@ -1,5 +1,6 @@
 /* Repair: journals that are whole and yet not what they were, or end where a crash cut them. */
 #include <string.h>
+#include <unistd.h>
 
 #include "base/memory.h"
 #include "engram/repair_rig.h"
@@ -74,10 +75,81 @@ static void newer_operation(void **state)
     bench_fini(&b);
 }
 
+/* ---- more groups than may be versions in memory ---- */
+
+enum { GROUPS = 3000, NAMED = 1000 };
+
+/* No checkpoint comes in between. */
+static void many_groups(rig *r)
+{
+    eg_engram_options o = {.journal_size = 1 << 30, .dirty_size = 1 << 30};
+    eg_buffer ops = {0};
+    repair_rig_forget();
+    assert_ok(eg_engram_close(&r->engram, E));
+    assert_ok(eg_engram_open(r->io, r->dir, &o, &r->engram, E));
+    for (int i = 1; i <= GROUPS; i++)
+        rig_write(r, "a", data + i, 100);
+    eg_ops_snapshot(&ops, NAMED, (eg_view){(const uint8_t *)"named", 5});
+    assert_ok(eg_engram_commit(r->engram, &ops, NULL, E));
+    eg_buffer_fini(&ops);
+}
+
+static engram_status count_version(void *context, const engram_retained *retained,
+                                   engram_error *error)
+{
+    (void)retained, (void)error;
+    ++*(size_t *)context;
+    return ENGRAM_OK;
+}
+
+static void expect_at(rig *r, uint64_t number, const uint8_t *bytes)
+{
+    uint8_t found[200];
+    size_t got;
+    uint64_t inode;
+    eg_version version;
+    assert_ok(eg_engram_pin_number(r->engram, number, &version, E));
+    assert_ok(eg_fs_lookup(version.root, (eg_view){(const uint8_t *)"a", 1}, &inode, E));
+    assert_ok(eg_engram_read(r->engram, &version, inode, 0, found, sizeof found, &got, E));
+    assert_int_equal(got, 100);
+    assert_memory_equal(found, bytes, 100);
+    eg_version_release(&version);
+}
+
+static void remove_manifest(const rig *r)
+{
+    char path[700];
+    snprintf(path, sizeof path, "%s/MANIFEST.json", r->dir);
+    assert_int_equal(unlink(path), 0);
+}
+
+static void versions_are_thinned(void **state)
+{
+    (void)state;
+    bench b;
+    telling t;
+    engram_repaired done;
+    size_t count = 0;
+    bench_init(&b, many_groups, true);
+    bench_copy(&b);
+    remove_manifest(&b.rig);
+    assert_ok(rig_repair(&b.rig, false, &t, &done, E));
+    assert_int_equal(t.losses, 0);
+    assert_int_equal(done.version, GROUPS + 1);
+    assert_ok(rig_open(&b.rig, true, E));
+    assert_ok(engram_versions(b.rig.engram, count_version, &count, E));
+    assert_in_range(count, 500, 1030);
+    expect_at(&b.rig, NAMED, data + NAMED);
+    expect_at(&b.rig, GROUPS, data + GROUPS);
+    rig_verify(&b.rig);
+    bench_fini(&b);
+}
+
 int main(void)
 {
     repair_rig_init();
     rig_fill(data, sizeof data, 77);
-    const struct CMUnitTest tests[] = {cmocka_unit_test(newer_operation)};
+    const struct CMUnitTest tests[] = {cmocka_unit_test(newer_operation),
+                                       cmocka_unit_test(versions_are_thinned)};
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
