@@ -347,8 +347,10 @@ void bench_init(bench *b, void (*fill)(rig *), bool crashed)
 
 void bench_fini(bench *b)
 {
-    print_message("%zu damages: %zu needed repair, %zu lost something, %zu left every file exact\n",
-                  b->tried, b->needed, b->losing, b->whole);
+    if (b->tried != 0)
+        print_message(
+            "%zu damages: %zu needed repair, %zu lost something, %zu left every file exact\n",
+            b->tried, b->needed, b->losing, b->whole);
     rig_fini(&b->rig);
 }
 
