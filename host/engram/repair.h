@@ -79,6 +79,8 @@ typedef struct eg_repair {
 __attribute__((format(printf, 2, 3))) void eg_repair_say(eg_repair *r, const char *format, ...);
 __attribute__((format(printf, 2, 3))) void eg_repair_lose(eg_repair *r, const char *format, ...);
 engram_status eg_repair_no_memory(engram_error *error);
+/* Whether a failure says nothing of what was to be read: then nothing may be concluded. */
+static inline bool eg_repair_is_end(engram_status status) { return status == ENGRAM_IO || status == ENGRAM_NO_MEMORY; }
 /* Has a file ("journal/00000001.wal") moved away after the switch. */
 engram_status eg_repair_move(eg_repair *r, engram_error *error, const char *format, ...) __attribute__((format(printf, 3, 4)));
 

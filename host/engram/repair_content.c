@@ -163,18 +163,26 @@ static engram_status take_ref(void *context, uint64_t offset, eg_chunk_ref ref, 
 }
 
 /* Whether the inode is in the same state there: all but its count of names. */
-static bool is_same(eg_mending *m, eg_root *root, uint64_t number)
+static engram_status is_same(eg_mending *m, eg_root *root, uint64_t number, bool *same,
+                             engram_error *error)
 {
     enum { LINKS_AT = 16, LINKS_END = 20 };
     eg_inode inode;
+    engram_error inner = {0};
     eg_key key = eg_key_inode(number);
-    if (eg_mend_get_inode(m, number, &inode, NULL) != ENGRAM_OK ||
-        eg_root_get(root, eg_key_view(&key), &m->more, NULL) != ENGRAM_OK ||
-        m->more.size != m->value.size || m->more.size < LINKS_END)
-        return false;
-    return memcmp(m->more.data, m->value.data, LINKS_AT) == 0 &&
-           memcmp(m->more.data + LINKS_END, m->value.data + LINKS_END,
-                  m->more.size - LINKS_END) == 0;
+    *same = false;
+    engram_status status = eg_mend_get_inode(m, number, &inode, error);
+    if (status != ENGRAM_OK)
+        return status == ENGRAM_NOT_FOUND ? ENGRAM_OK : status;
+    status = eg_root_get(root, eg_key_view(&key), &m->more, &inner);
+    if (eg_repair_is_end(status))
+        return eg_fail(error, status, "%s", inner.message);
+    if (status != ENGRAM_OK || m->more.size != m->value.size || m->more.size < LINKS_END)
+        return ENGRAM_OK;
+    *same = memcmp(m->more.data, m->value.data, LINKS_AT) == 0 &&
+            memcmp(m->more.data + LINKS_END, m->value.data + LINKS_END,
+                   m->more.size - LINKS_END) == 0;
+    return ENGRAM_OK;
 }
 
 static engram_status put_refs(filling *f, engram_error *error)
@@ -195,16 +203,20 @@ static engram_status put_refs(filling *f, engram_error *error)
 static engram_status from_fallback(filling *f, eg_root *root, bool *done, engram_error *error)
 {
     const struct eg_hole *h = f->hole;
+    engram_error inner = {0};
+    bool same;
     *done = false;
-    if (!is_same(f->mending, root, h->inode))
+    EG_TRY(is_same(f->mending, root, h->inode, &same, error));
+    if (!same)
         return ENGRAM_OK;
     eg_buffer_clear(&f->refs);
     f->at = h->from;
     f->fits = true;
-    engram_status status = eg_fs_refs(root, h->inode, h->from, take_ref, f, NULL);
-    if (status == ENGRAM_IO || status == ENGRAM_NO_MEMORY || f->refs.failed)
-        return eg_fail(error, status == ENGRAM_IO ? status : ENGRAM_NO_MEMORY,
-                       "cannot read another version of inode %" PRIu64, h->inode);
+    engram_status status = eg_fs_refs(root, h->inode, h->from, take_ref, f, &inner);
+    if (eg_repair_is_end(status))
+        return eg_fail(error, status, "%s", inner.message);
+    if (f->refs.failed)
+        return eg_repair_no_memory(error);
     *done = f->fits && f->at == h->to;
     return *done ? put_refs(f, error) : ENGRAM_OK;
 }

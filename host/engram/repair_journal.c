@@ -136,16 +136,29 @@ static engram_status find_rest(eg_repair *r, eg_journal_rest *rest, engram_error
     return status == ENGRAM_OK ? status : eg_fail(error, status, "%s", inner.message);
 }
 
+static engram_status move_files(eg_repair *r, const eg_journal_files *files, engram_error *error)
+{
+    for (size_t i = 0; i < files->count; i++)
+        if (files->numbers[i] >= r->state.journal.file)
+            EG_TRY(eg_repair_move(r, error, "journal/%08" PRIu64 ".wal", files->numbers[i]));
+    return ENGRAM_OK;
+}
+
 /* The whole log goes away: what is good of it will be in the checkpoint. */
 static engram_status move_log(eg_repair *r, engram_error *error)
 {
     eg_journal_files files = {0};
+    engram_error inner = {0};
     char *dir = eg_path_join(r->dir, "journal");
-    engram_status status = dir == NULL ? eg_repair_no_memory(error) : ENGRAM_OK;
-    if (status == ENGRAM_OK && eg_journal_files_list(&files, r->io, dir, NULL) == ENGRAM_OK)
-        for (size_t i = 0; i < files.count && status == ENGRAM_OK; i++)
-            if (files.numbers[i] >= r->state.journal.file)
-                status = eg_repair_move(r, error, "journal/%08" PRIu64 ".wal", files.numbers[i]);
+    if (dir == NULL)
+        return eg_repair_no_memory(error);
+    engram_status status = eg_journal_files_list(&files, r->io, dir, &inner);
+    if (status == ENGRAM_OK)
+        status = move_files(r, &files, error);
+    else if (status == ENGRAM_NOT_FOUND) /* no such folder */
+        status = ENGRAM_OK;
+    else
+        eg_fail(error, status, "%s", inner.message);
     eg_journal_files_fini(&files);
     eg_free(dir);
     return status;

@@ -233,9 +233,13 @@ static engram_status patch_version(eg_repair *r, const eg_repair_version *next,
     patch p = {0};
     eg_root *root = NULL, *found = next->found != NULL ? next->found : next->root;
     engram_error inner = {0};
-    p.has_totals = eg_fs_totals(next->root, &p.totals, NULL) == ENGRAM_OK;
+    engram_status status = eg_fs_totals(next->root, &p.totals, &inner);
+    if (eg_repair_is_end(status))
+        return eg_fail(error, status, "%s", inner.message);
+    p.has_totals = status == ENGRAM_OK;
+    inner = (engram_error){0};
     EG_TRY(eg_builder_begin(&p.builder, r, next->root, error));
-    engram_status status = eg_root_diff(found, v->root, patch_key, &p, &inner);
+    status = eg_root_diff(found, v->root, patch_key, &p, &inner);
     if (status != ENGRAM_OK && status != ENGRAM_DAMAGED)
         eg_fail(error, status, "%s", inner.message);
     if (status == ENGRAM_OK)

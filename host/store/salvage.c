@@ -324,8 +324,13 @@ static engram_status survey_segment(eg_salvage *s, survey *v, const eg_segment_s
                                     engram_error *error)
 {
     eg_segment *segment = listed(s, state->id);
-    const eg_store_verifier verifier = {1.0,          s->options.pool, v, note_problem,
-                                        vector_agrees, pass_progress};
+    const eg_store_verifier verifier = {.subset = 1.0,
+                                        .ends_with_disk = true,
+                                        .pool = s->options.pool,
+                                        .context = v,
+                                        .problem = note_problem,
+                                        .check_vector = vector_agrees,
+                                        .progress = pass_progress};
     v->problems = 0;
     v->bytes_before = v->bytes_done;
     if (segment != NULL)

@@ -277,8 +277,19 @@ static void open_or_fail(rig *r, bool read_only)
         fail_here("cannot be opened after repair", error.message);
 }
 
-/* Somebody goes on working with it. */
-static void use(rig *r, size_t lost)
+size_t repair_check(rig *r, bool may_lack, size_t *lost)
+{
+    open_or_fail(r, true);
+    size_t exact = check_files(r, may_lack || may_be_torn);
+    check_named(r, may_lack);
+    *lost = verify(r);
+    if (*lost != 0 && !may_lack)
+        fail_here("something is lost and was not told", "");
+    assert_ok(eg_engram_close(&r->engram, E));
+    return exact;
+}
+
+void repair_use(rig *r, size_t lost)
 {
     open_or_fail(r, false);
     assert_ok(rig_put(r, "later", data + 100, 8000, E));
@@ -309,20 +320,15 @@ outcome repair_judge(rig *r)
     folder_list(r->dir, &after);
     if (!done.needed && before.hash != after.hash)
         fail_here("changed although nothing was to repair", real.first);
-    open_or_fail(r, true);
-    o.exact = check_files(r, real.losses != 0 || may_be_torn);
-    check_named(r, real.losses != 0);
-    size_t lost = verify(r);
-    if (lost != 0 && real.losses == 0)
-        fail_here("something is lost and was not told", "");
-    assert_ok(eg_engram_close(&r->engram, E));
+    size_t lost;
+    o.exact = repair_check(r, real.losses != 0, &lost);
     if (rig_repair(r, false, &again, &done, &error) != ENGRAM_OK || done.needed)
         fail_here("a second repair is needed", again.first);
     folder_listing last;
     folder_list(r->dir, &last);
     if (last.hash != after.hash)
         fail_here("a second repair changed something", again.first);
-    use(r, lost);
+    repair_use(r, lost);
     return o;
 }
 
@@ -362,11 +368,17 @@ void bench_copy(bench *b)
     folder_copy(b->good, b->rig.dir);
 }
 
-/* Repair and a writer have been there. */
-static void check_kept(bench *b, const char *damaged)
+void bench_remember(bench *b)
+{
+    snprintf(b->damaged, sizeof b->damaged, "%s/damaged", b->rig.temp.path);
+    folder_remove(b->damaged);
+    folder_copy(b->rig.dir, b->damaged);
+}
+
+void bench_check_kept(bench *b)
 {
     open_or_fail(&b->rig, true);
-    const char *missing = kept_missing(&b->rig, damaged, b->good);
+    const char *missing = kept_missing(&b->rig, b->damaged, b->good);
     if (missing != NULL)
         fail_here("neither kept nor in the quarantine", missing);
     assert_ok(eg_engram_close(&b->rig.engram, E));
@@ -374,13 +386,10 @@ static void check_kept(bench *b, const char *damaged)
 
 outcome bench_judge(bench *b)
 {
-    char damaged[700];
-    snprintf(damaged, sizeof damaged, "%s/damaged", b->rig.temp.path);
-    folder_copy(b->rig.dir, damaged);
+    bench_remember(b);
     outcome o = repair_judge(&b->rig);
     if (o.needed)
-        check_kept(b, damaged);
-    folder_remove(damaged);
+        bench_check_kept(b);
     b->tried++;
     b->needed += o.needed;
     b->losing += o.losses != 0;

@@ -55,6 +55,10 @@ typedef struct outcome {
 extern const char *damage_name; /* for messages */
 extern bool may_be_torn;        /* a log that ends early may be a crash: then nobody knows of a loss */
 
+/* Looks at what was repaired: *lost, what verify says is lost; gives the number of exact files. */
+size_t repair_check(rig *r, bool may_lack, size_t *lost);
+/* Somebody goes on working with it; verify does not find more than `lost`. */
+void repair_use(rig *r, size_t lost);
 /* Repairs what is at r->dir, and looks at it from all sides. */
 outcome repair_judge(rig *r);
 
@@ -63,6 +67,7 @@ outcome repair_judge(rig *r);
 typedef struct bench {
     rig rig;        /* its dir is the damaged copy */
     char good[600]; /* the fixture */
+    char damaged[700];
     bool crashed;
     folder_listing files;
     size_t tried, needed, whole, losing;
@@ -72,6 +77,9 @@ typedef struct bench {
 void bench_init(bench *b, void (*fill)(rig *), bool crashed);
 void bench_fini(bench *b); /* tells the figures */
 void bench_copy(bench *b); /* a fresh one, in place of that before */
+/* The copy as it is now, and whether, after a repair and a writer, that is kept. */
+void bench_remember(bench *b);
+void bench_check_kept(bench *b);
 outcome bench_judge(bench *b); /* also of what the quarantine must have */
 void bench_path(const bench *b, size_t file, char path[FOLDER_PATH_MAX]);
 void bench_name(const bench *b, size_t file, const char *what, uint64_t at);
