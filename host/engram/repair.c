@@ -177,7 +177,7 @@ static engram_status survey_chunks(eg_repair *r, engram_error *error)
 {
     eg_salvage_options options = {.states = r->segments,
                                   .state_count = r->segment_count,
-                                  .next_id = r->chunk_next,
+                                  .next_id = r->chunk_end,
                                   .exact = r->is_past,
                                   .level = r->manifest.config.level,
                                   .pool = r->pool,
@@ -220,8 +220,9 @@ static bool is_expected(const eg_repair *r, const engram_bundle *fresh)
     eg_hash_root(fresh, hash);
     if (r->has_hash)
         return memcmp(hash, r->hash, sizeof hash) == 0;
-    return r->has_bundle && fresh->count == r->bundle->count &&
-           memcmp(fresh->counters, r->bundle->counters, sizeof fresh->counters) == 0;
+    return !r->has_bundle ||
+           (fresh->count == r->bundle->count &&
+            memcmp(fresh->counters, r->bundle->counters, sizeof fresh->counters) == 0);
 }
 
 static engram_status count_root(eg_repair *r, engram_error *error)

@@ -51,10 +51,12 @@ typedef struct eg_repair {
     uint64_t checkpoint_last; /* highest numbers in use */
     uint64_t journal_last;
     uint64_t sequence_last;   /* of records that are lost; 0: none */
+    uint64_t versions_lost;   /* at most so many, made by those records */
 
     eg_segment_state *segments; /* as committed */
     size_t segment_count, segment_capacity;
     uint64_t chunk_next, transaction_next, inode_next;
+    uint64_t chunk_end; /* no chunk that is known has this id or a higher one */
     eg_journal_end end;
     eg_buffer named; /* u64 each, rising: versions that the journal names after their commit */
     bool journal_is_bad; /* it does not say all that it should, or not all could be applied */

@@ -177,10 +177,23 @@ static void tell_damage(eg_repair *r, const eg_journal_rest *rest, const char *w
         eg_repair_lose(r, "journal: everything from record %" PRIu64 " on is lost",
                        r->end.sequence);
     r->done->transactions_lost += rest->commits;
+}
+
+/* No number that a lost record may have given out is given out again: somebody may know it. */
+static void skip_numbers(eg_repair *r, const eg_journal_rest *rest)
+{
+    enum { VERSIONS = 1 << 20 }; /* where nothing tells */
+    const uint64_t wide = UINT64_C(1) << 32;
+    uint64_t last = rest->sequence_last;
+    if (r->manifest.clean && r->manifest.clean_end.sequence > last)
+        last = r->manifest.clean_end.sequence - 1;
+    r->sequence_last = last;
+    r->versions_lost = last >= r->end.sequence ? last - r->end.sequence + 1 : VERSIONS;
+    r->chunk_next += wide;
+    r->inode_next += wide;
+    r->transaction_next += wide;
     if (rest->transaction_last >= r->transaction_next)
         r->transaction_next = rest->transaction_last + 1;
-    if (rest->sequence_last > r->sequence_last)
-        r->sequence_last = rest->sequence_last;
 }
 
 static int compare_numbers(const void *a, const void *b)
@@ -201,6 +214,7 @@ engram_status eg_repair_scan_journal(eg_repair *r, engram_error *error)
     if (r->end.sequence == 0)
         r->end = (eg_journal_end){.file = r->state.journal.file, .sequence = r->state.journal.sequence};
     EG_TRY(find_rest(r, &rest, error));
+    r->chunk_end = r->chunk_next;
     if (r->named.size != 0)
         qsort(r->named.data, r->named.size / 8, 8, compare_numbers);
     r->journal_last = rest.file_last > r->state.journal.file ? rest.file_last : r->state.journal.file;
@@ -208,6 +222,7 @@ engram_status eg_repair_scan_journal(eg_repair *r, engram_error *error)
         return ENGRAM_OK;
     r->broken = r->journal_is_bad = r->is_past = true;
     tell_damage(r, &rest, why.message);
+    skip_numbers(r, &rest);
     return move_log(r, error);
 }
 
@@ -357,8 +372,10 @@ static engram_status replay_whole(void *context, const eg_record *last, eg_view 
         return eg_fail(error, status, "%s", why.message);
     if (status != ENGRAM_OK)
         leave_out(c, why.message);
-    if (!ends_group(operations, c->repair->hash))
+    if (!ends_group(operations, c->repair->hash)) { /* a crash may leave the beginning of a group */
+        c->repair->has_hash = c->repair->has_bundle = false;
         return ENGRAM_OK;
+    }
     c->repair->has_hash = true;
     return end_group(c, error);
 }

@@ -395,7 +395,8 @@ static engram_status drop_snapshots(eg_repair *r, eg_root **root, uint64_t *chan
     return status;
 }
 
-/* What changes it becomes a version of its own: the state that had that number stays what it was. */
+/* What changes it becomes a version of its own: the state that had that number stays what it was. So it does, with a
+ * number above all that may have been, where a part of the journal is lost. */
 engram_status eg_repair_settle_newest(eg_repair *r, size_t base, engram_error *error)
 {
     size_t index = r->version_count - 1;
@@ -403,19 +404,21 @@ engram_status eg_repair_settle_newest(eg_repair *r, size_t base, engram_error *e
     bool is_rebuilt = r->versions[base].found != NULL;
     uint64_t changes = 0;
     uint64_t time_ns = eg_clock_wall_ns();
-    eg_mending plan = {
-        .number = v->number, .made = v->number + 1, .time_ns = time_ns, .tells = true};
+    eg_mending plan = {.number = v->number,
+                       .made = v->number + r->versions_lost + 1,
+                       .time_ns = time_ns,
+                       .tells = true};
     eg_root *root = eg_root_retain(v->root);
     engram_status status = mend_with(r, index, &plan, &root, &changes, error);
     if (status == ENGRAM_OK)
         status = drop_snapshots(r, &root, &changes, error);
-    if (status != ENGRAM_OK || (changes == 0 && !is_rebuilt)) {
+    if (status != ENGRAM_OK || (changes == 0 && !is_rebuilt && r->versions_lost == 0)) {
         eg_root_release(root);
         return status;
     }
     r->broken = true;
     if (!v->keep)
         v->lost = true; /* in its state nobody needs it */
-    eg_repair_say(r, "what the newest version is from now on is version %" PRIu64, v->number + 1);
+    eg_repair_say(r, "what the newest version is from now on is version %" PRIu64, plan.made);
     return eg_repair_add_version(r, plan.made, time_ns, root, (eg_view){0}, error);
 }

@@ -1,4 +1,5 @@
 /* Repair: journals that are whole and yet not what they were, or end where a crash cut them. */
+#include <fcntl.h>
 #include <string.h>
 #include <unistd.h>
 
@@ -145,11 +146,95 @@ static void versions_are_thinned(void **state)
     bench_fini(&b);
 }
 
+/* ---- a crash that leaves the beginning of a group ---- */
+
+static void group_is_cut(void **state)
+{
+    (void)state;
+    bench b;
+    telling t;
+    engram_repaired done;
+    eg_buffer ops = {0};
+    bench_init(&b, repair_rig_fill, true);
+    bench_copy(&b);
+    eg_ops_unlink(&ops, EG_INODE_ROOT, (eg_view){(const uint8_t *)"c", 1}); /* and no root's hash */
+    append_to_log(&b.rig, &ops);
+    eg_buffer_fini(&ops);
+    assert_ok(rig_repair(&b.rig, false, &t, &done, E));
+    assert_false(done.needed);
+    assert_ok(rig_open(&b.rig, false, E));
+    rig_expect_absent(&b.rig, "c");
+    rig_verify(&b.rig);
+    bench_fini(&b);
+}
+
+/* ---- numbers that lost records gave out ---- */
+
+typedef struct numbers {
+    uint64_t version, inode, chunk;
+} numbers;
+
+static numbers given; /* before the crash */
+
+static numbers numbers_of(rig *r)
+{
+    eg_version newest;
+    assert_ok(eg_engram_pin(r->engram, &newest, E));
+    numbers n = {newest.number, eg_engram_new_inode(r->engram),
+                 eg_store_next_id(eg_engram_store(r->engram))};
+    eg_version_release(&newest);
+    return n;
+}
+
+static void fill_and_note(rig *r)
+{
+    repair_rig_fill(r);
+    given = numbers_of(r);
+}
+
+static void zero_in_journal(const bench *b, uint64_t at)
+{
+    static const uint8_t zeros[16];
+    for (size_t i = 0; i < b->files.count; i++) {
+        char path[FOLDER_PATH_MAX];
+        if (strncmp(b->files.paths[i], "journal/", 8) != 0)
+            continue;
+        bench_path(b, i, path);
+        int fd = open(path, O_WRONLY);
+        assert_int_equal(pwrite(fd, zeros, sizeof zeros, (off_t)at), sizeof zeros);
+        close(fd);
+    }
+}
+
+static void numbers_are_not_used_again(void **state)
+{
+    (void)state;
+    bench b;
+    telling t;
+    engram_repaired done;
+    bench_init(&b, fill_and_note, true);
+    bench_copy(&b);
+    zero_in_journal(&b, 100);
+    assert_ok(rig_repair(&b.rig, false, &t, &done, E));
+    assert_int_not_equal(t.losses, 0);
+    assert_true(done.version > given.version);
+    assert_ok(rig_open(&b.rig, false, E));
+    numbers n = numbers_of(&b.rig);
+    assert_true(n.version > given.version);
+    assert_true(n.inode > given.inode);
+    assert_true(n.chunk >= given.chunk);
+    rig_write(&b.rig, "new", data, 5000);
+    rig_reopen(&b.rig);
+    rig_verify(&b.rig);
+    bench_fini(&b);
+}
+
 int main(void)
 {
     repair_rig_init();
     rig_fill(data, sizeof data, 77);
-    const struct CMUnitTest tests[] = {cmocka_unit_test(newer_operation),
-                                       cmocka_unit_test(versions_are_thinned)};
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(newer_operation), cmocka_unit_test(versions_are_thinned),
+        cmocka_unit_test(group_is_cut), cmocka_unit_test(numbers_are_not_used_again)};
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
