@@ -12,6 +12,7 @@
 typedef struct kept {
     const rig *rig;
     const char *damaged, *good;
+    bool journal_is_lost;
     folder_listing before, after;
     char missing[200];
 } kept;
@@ -33,16 +34,6 @@ static bool is_in_quarantine(const kept *k, const char *name)
         const char *there = name_in_quarantine(k->after.paths[i]);
         if (there != NULL && strcmp(there, name) == 0 &&
             folder_same(k->rig->dir, k->after.paths[i], k->damaged, name))
-            return true;
-    }
-    return false;
-}
-
-static bool has_journal(const kept *k)
-{
-    for (size_t i = 0; i < k->after.count; i++) {
-        const char *there = name_in_quarantine(k->after.paths[i]);
-        if (there != NULL && strncmp(there, "journal/", 8) == 0)
             return true;
     }
     return false;
@@ -137,13 +128,13 @@ static bool is_kept(const kept *k, const char *name)
         return chunks_are_stored(k, name);
     if (strncmp(name, "checkpoint/", 11) == 0)
         return folder_same(k->good, name, k->damaged, name);
-    return strncmp(name, "journal/", 8) == 0 && !has_journal(k);
+    return strncmp(name, "journal/", 8) == 0 && !k->journal_is_lost;
 }
 
-const char *kept_missing(const rig *r, const char *damaged, const char *good)
+const char *kept_missing(const rig *r, const char *damaged, const char *good, bool journal_is_lost)
 {
     static kept k;
-    k = (kept){.rig = r, .damaged = damaged, .good = good};
+    k = (kept){.rig = r, .damaged = damaged, .good = good, .journal_is_lost = journal_is_lost};
     folder_list(damaged, &k.before);
     folder_list(r->dir, &k.after);
     for (size_t i = 0; i < k.before.count; i++) {

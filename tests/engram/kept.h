@@ -7,9 +7,9 @@
 /* damaged: a copy of r->dir from before the repair; good: from before the damage. r->engram is open. Gives what is
  * missing, for a message, or NULL:
  *   - MANIFEST.json, if it is another now, and a checkpoint that was damaged: not in the quarantine;
- *   - a journal, where any file of it is in the quarantine: not all of it is;
+ *   - where a part of the journal is lost: a file of it that is not in the quarantine;
  *   - a segment: neither in place nor in the quarantine, and not all of its chunks are stored elsewhere;
  *   - bytes of the node file: neither in place nor in the quarantine. */
-const char *kept_missing(const rig *r, const char *damaged, const char *good);
+const char *kept_missing(const rig *r, const char *damaged, const char *good, bool journal_is_lost);
 
 #endif

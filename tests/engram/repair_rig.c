@@ -150,6 +150,7 @@ static void on_lost(void *context, const char *message)
     telling *t = context;
     if (t->losses++ == 0)
         snprintf(t->lost, sizeof t->lost, "%.399s", message);
+    t->journal_is_lost |= strncmp(message, "journal:", 8) == 0;
     note(t, message, "lost");
 }
 
@@ -316,7 +317,8 @@ outcome repair_judge(rig *r)
         fail_here("repair", error.message);
     if (dry.hash != real.hash || would.needed != done.needed)
         fail_here("the dry run told something else", real.first);
-    o = (outcome){.needed = done.needed, .losses = real.losses};
+    o = (outcome){
+        .needed = done.needed, .losses = real.losses, .journal_is_lost = real.journal_is_lost};
     folder_list(r->dir, &after);
     if (!done.needed && before.hash != after.hash)
         fail_here("changed although nothing was to repair", real.first);
@@ -375,10 +377,10 @@ void bench_remember(bench *b)
     folder_copy(b->rig.dir, b->damaged);
 }
 
-void bench_check_kept(bench *b)
+void bench_check_kept(bench *b, bool journal_is_lost)
 {
     open_or_fail(&b->rig, true);
-    const char *missing = kept_missing(&b->rig, b->damaged, b->good);
+    const char *missing = kept_missing(&b->rig, b->damaged, b->good, journal_is_lost);
     if (missing != NULL)
         fail_here("neither kept nor in the quarantine", missing);
     assert_ok(eg_engram_close(&b->rig.engram, E));
@@ -389,7 +391,7 @@ outcome bench_judge(bench *b)
     bench_remember(b);
     outcome o = repair_judge(&b->rig);
     if (o.needed)
-        bench_check_kept(b);
+        bench_check_kept(b, o.journal_is_lost);
     b->tried++;
     b->needed += o.needed;
     b->losing += o.losses != 0;

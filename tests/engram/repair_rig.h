@@ -40,6 +40,7 @@ void rig_write(rig *r, const char *path, const uint8_t *bytes, size_t size);
 
 typedef struct telling { /* what a repair tells */
     size_t steps, losses;
+    bool journal_is_lost; /* a part of it */
     char first[400], lost[400];
     uint64_t hash; /* of all sentences */
 } telling;
@@ -50,6 +51,7 @@ typedef struct outcome {
     bool needed;
     size_t exact; /* files of the newest version */
     size_t losses;
+    bool journal_is_lost;
 } outcome;
 
 extern const char *damage_name; /* for messages */
@@ -79,7 +81,7 @@ void bench_fini(bench *b); /* tells the figures */
 void bench_copy(bench *b); /* a fresh one, in place of that before */
 /* The copy as it is now, and whether, after a repair and a writer, that is kept. */
 void bench_remember(bench *b);
-void bench_check_kept(bench *b);
+void bench_check_kept(bench *b, bool journal_is_lost);
 outcome bench_judge(bench *b); /* also of what the quarantine must have */
 void bench_path(const bench *b, size_t file, char path[FOLDER_PATH_MAX]);
 void bench_name(const bench *b, size_t file, const char *what, uint64_t at);
