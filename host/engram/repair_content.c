@@ -22,12 +22,30 @@ static engram_status add_hole(eg_mending *m, uint64_t inode, uint64_t from, uint
     return ENGRAM_OK;
 }
 
+/* Whether so much may be missing: a size of which that is not true is no size. */
+static bool may_lack(const eg_mending *m, uint64_t bytes)
+{
+    enum { LOST_REFS_MAX = 1 << 26 };
+    return bytes / m->repair->chunker.size_max < LOST_REFS_MAX;
+}
+
 static engram_status add_hurt(eg_mending *m, struct eg_hurt hurt, engram_error *error)
 {
     if (!eg_grow((void **)&m->hurt, &m->hurt_capacity, m->hurt_count + 1, sizeof *m->hurt))
         return eg_repair_no_memory(error);
     m->hurt[m->hurt_count++] = hurt;
     return ENGRAM_OK;
+}
+
+static engram_status put_size(eg_mending *m, uint64_t number, eg_inode *inode, uint64_t size,
+                              engram_error *error)
+{
+    eg_mend_say(m, "inode %" PRIu64 " has %" PRIu64 " bytes of content, not %" PRIu64, number, size,
+                inode->size);
+    inode->size = size;
+    inode->modified_version = m->made;
+    inode->modified_ns = m->time_ns;
+    return eg_mend_put_inode(m, number, inode, error);
 }
 
 /* The inode whose runs have been seen: does its content end at its size? */
@@ -42,16 +60,9 @@ static engram_status end_content(eg_mending *m, engram_error *error)
                                             m->run.first_at},
                         error));
     EG_TRY(eg_mend_get_inode(m, number, &inode, error));
-    if (m->run.end < inode.size)
+    if (m->run.end < inode.size && may_lack(m, inode.size - m->run.end))
         return add_hole(m, number, m->run.end, inode.size, error);
-    if (m->run.end == inode.size)
-        return ENGRAM_OK;
-    eg_mend_say(m, "inode %" PRIu64 " has %" PRIu64 " bytes of content, not %" PRIu64, number,
-                m->run.end, inode.size);
-    inode.size = m->run.end;
-    inode.modified_version = m->made;
-    inode.modified_ns = m->time_ns;
-    return eg_mend_put_inode(m, number, &inode, error);
+    return m->run.end == inode.size ? ENGRAM_OK : put_size(m, number, &inode, m->run.end, error);
 }
 
 static engram_status begin_content(eg_mending *m, uint64_t number, engram_error *error)
@@ -107,7 +118,8 @@ static engram_status mend_run(eg_mending *m, eg_view key, eg_view value, engram_
     uint64_t end = key.size == 17 ? eg_get_be64(key.data + 9) : 0;
     if (number != m->run.inode)
         EG_TRY(begin_content(m, number, error));
-    if (m->run.skip || size == 0 || size > end || end - size < m->run.end) {
+    if (m->run.skip || size == 0 || size > end || end - size < m->run.end ||
+        !may_lack(m, end - size - m->run.end)) {
         eg_mend_say(m, "inode %" PRIu64 ": a run of content that cannot be is removed", number);
         return eg_builder_remove(&m->builder, key, error);
     }
@@ -127,7 +139,10 @@ static engram_status find_empty(eg_mending *m, eg_view key, eg_view value, engra
     if (!eg_inode_decode(value, &inode) || inode.kind != EG_KIND_FILE || inode.size == 0)
         return ENGRAM_OK;
     EG_TRY(eg_builder_any(&m->builder, 'E', number, &any, error));
-    return any ? ENGRAM_OK : add_hole(m, number, 0, inode.size, error);
+    if (any)
+        return ENGRAM_OK;
+    return may_lack(m, inode.size) ? add_hole(m, number, 0, inode.size, error)
+                                   : put_size(m, number, &inode, 0, error);
 }
 
 engram_status eg_mend_content(eg_mending *m, engram_error *error)
@@ -318,26 +333,38 @@ static engram_status from_holders(filling *f, bool *done, engram_error *error)
 
 /* ---- holes that stay ---- */
 
-/* Chunk ids that are never given out to anything. */
+/* One run of references to a chunk that never is; *at moves on. */
+static engram_status put_lost_run(filling *f, uint64_t *at, struct eg_hurt *hurt, engram_error *error)
+{
+    eg_mending *m = f->mending;
+    uint32_t most = m->repair->chunker.size_max;
+    eg_buffer_clear(&f->refs);
+    for (size_t i = 0; i < EG_RUN_REFS_MAX && *at < f->hole->to; i++) {
+        uint8_t bytes[EG_REF_SIZE];
+        uint64_t left = f->hole->to - *at;
+        uint32_t size = left < most ? (uint32_t)left : most;
+        eg_ref_put(bytes, (eg_chunk_ref){hurt->first_id, size});
+        eg_write_bytes(&f->refs, bytes, sizeof bytes);
+        *at += size;
+        hurt->chunks++;
+    }
+    if (f->refs.failed)
+        return eg_repair_no_memory(error);
+    eg_key key = eg_key_run(f->hole->inode, *at);
+    return eg_builder_put(&m->builder, eg_key_view(&key), (eg_view){f->refs.data, f->refs.size},
+                          error);
+}
+
+/* A chunk id that is never given out to anything stands for all of it. */
 static engram_status from_nothing(filling *f, engram_error *error)
 {
     eg_mending *m = f->mending;
     const struct eg_hole *h = f->hole;
     eg_inode inode;
-    struct eg_hurt hurt = {h->inode, 0, h->to - h->from, m->repair->chunk_next, h->from};
-    uint32_t most = m->repair->chunker.size_max;
-    eg_buffer_clear(&f->refs);
-    for (uint64_t at = h->from; at < h->to; hurt.chunks++) {
-        uint8_t bytes[EG_REF_SIZE];
-        uint32_t size = h->to - at < most ? (uint32_t)(h->to - at) : most;
-        eg_ref_put(bytes, (eg_chunk_ref){m->repair->chunk_next++, size});
-        eg_write_bytes(&f->refs, bytes, sizeof bytes);
-        at += size;
-    }
-    if (f->refs.failed)
-        return eg_repair_no_memory(error);
+    struct eg_hurt hurt = {h->inode, 0, h->to - h->from, m->repair->chunk_next++, h->from};
+    for (uint64_t at = h->from; at < h->to;)
+        EG_TRY(put_lost_run(f, &at, &hurt, error));
     EG_TRY(add_hurt(m, hurt, error));
-    EG_TRY(put_refs(f, error));
     EG_TRY(eg_mend_get_inode(m, h->inode, &inode, error));
     inode.modified_version = m->made;
     inode.modified_ns = m->time_ns;

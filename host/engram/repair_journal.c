@@ -248,7 +248,11 @@ static engram_status take_chunk(eg_repair *r, eg_view body, engram_error *error)
     chunk.id = id;
     if (id < eg_store_next_id(r->store))
         return eg_salvage_offer(r->salvage, &chunk, error);
-    return eg_store_append(r->store, &chunk, 1, &id, error);
+    engram_error inner = {0};
+    engram_status status = eg_store_append(r->store, &chunk, 1, &id, &inner);
+    return status == ENGRAM_OK || status == ENGRAM_INVALID
+               ? ENGRAM_OK
+               : eg_fail(error, status, "%s", inner.message);
 }
 
 static engram_status take_chunks(eg_repair *r, eg_view operations, engram_error *error)

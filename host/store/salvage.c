@@ -551,7 +551,7 @@ static engram_status add_offer(eg_salvage *s, candidate *c, eg_view correction, 
 engram_status eg_salvage_offer(eg_salvage *s, const eg_new_chunk *chunk, engram_error *error)
 {
     uint32_t size;
-    if (eg_salvage_has(s, chunk->id, &size))
+    if (eg_store_check_chunk(chunk, NULL) != ENGRAM_OK || eg_salvage_has(s, chunk->id, &size))
         return ENGRAM_OK;
     candidate c = {.source = OFFERED,
                    .record = {.id = chunk->id,

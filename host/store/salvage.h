@@ -45,8 +45,8 @@ const eg_salvage_segment *eg_salvage_get(const eg_salvage *salvage, size_t index
  * written. */
 engram_status eg_salvage_list_unnamed(const eg_salvage *salvage, uint64_t **numbers, size_t *count, engram_error *error);
 
-/* A copy of a chunk that came from elsewhere (the journal): kept if the store has no good one. They count once
- * they are settled. */
+/* A copy of a chunk that came from elsewhere (the journal): kept if the store has no good one, and if it can
+ * be a chunk at all. They count once they are settled. */
 engram_status eg_salvage_offer(eg_salvage *salvage, const eg_new_chunk *chunk, engram_error *error);
 engram_status eg_salvage_settle(eg_salvage *salvage, engram_error *error);
 /* Whether the chunk is there, good, in a whole segment or to be saved; *size: of its bytes. Fast. */
