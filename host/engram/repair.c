@@ -243,16 +243,48 @@ static engram_status count_root(eg_repair *r, engram_error *error)
 
 /* ---- all ---- */
 
-static engram_status lock(eg_repair *r, engram_error *error)
+static engram_status is_there(eg_repair *r, const char *path, bool *there, engram_error *error)
 {
     uint64_t size, disk_size;
     engram_error inner = {0};
-    engram_status status = r->io->stat(r->io, r->dir, &size, &disk_size, &inner);
-    if (status == ENGRAM_NOT_FOUND)
+    engram_status status = r->io->stat(r->io, path, &size, &disk_size, &inner);
+    *there = status == ENGRAM_OK;
+    return status == ENGRAM_OK || status == ENGRAM_NOT_FOUND
+               ? ENGRAM_OK
+               : eg_fail(error, status, "%s", inner.message);
+}
+
+/* Before anything is made in a directory that is another's. */
+static engram_status find_engram(eg_repair *r, engram_error *error)
+{
+    bool there;
+    uint64_t *numbers = NULL;
+    size_t count = 0;
+    engram_error inner = {0};
+    EG_TRY(is_there(r, r->dir, &there, error));
+    if (!there)
         return eg_fail(error, ENGRAM_NOT_ENGRAM, "%s is no engram: there is no such directory",
                        r->dir);
-    if (status != ENGRAM_OK)
+    char *path = eg_path_join(r->dir, "MANIFEST.json");
+    if (path == NULL)
+        return eg_repair_no_memory(error);
+    engram_status status = is_there(r, path, &there, error);
+    eg_free(path);
+    if (status != ENGRAM_OK || there)
+        return status;
+    status = eg_checkpoint_list(r->io, r->dir, &numbers, &count, &inner);
+    eg_free(numbers);
+    if (status != ENGRAM_OK && status != ENGRAM_NOT_FOUND)
         return eg_fail(error, status, "%s", inner.message);
+    return count != 0 ? ENGRAM_OK
+                      : eg_fail(error, ENGRAM_NOT_ENGRAM,
+                                "%s is no engram: it has neither MANIFEST.json nor a checkpoint",
+                                r->dir);
+}
+
+static engram_status lock(eg_repair *r, engram_error *error)
+{
+    EG_TRY(find_engram(r, error));
     return r->options->dry_run ? eg_lock_looker(r->io, r->dir, &r->lock, error)
                                : eg_lock_writer(r->io, r->dir, &r->lock, error);
 }

@@ -156,6 +156,7 @@ typedef struct eg_mending {
     eg_builder builder;   /* of the pass at hand */
     uint64_t changes, told;
     uint64_t lost_and_found; /* its inode, or 0 */
+    char folder[24];         /* and its name */
     struct { uint64_t inode, end, chunks, bytes, first_id, first_at; bool skip; } run; /* content at hand; lost chunks of it */
     struct eg_hole { uint64_t inode, from, to; } *holes;
     size_t hole_count, hole_capacity;

@@ -413,3 +413,66 @@ void bench_name(const bench *b, size_t file, const char *what, uint64_t at)
     if (getenv("TELL") != NULL)
         print_message("%s\n", text);
 }
+
+/* Another root, in another checkpoint. */
+static void replace_root(const bench *b, const eg_checkpoint *state, const engram_bundle *bundle)
+{
+    eg_manifest manifest;
+    const rig *r = &b->rig;
+    assert_ok(eg_manifest_read(r->io, r->dir, &manifest, E));
+    manifest.state = *state;
+    manifest.checkpoint++;
+    assert_ok(eg_checkpoint_write(r->io, r->dir, manifest.checkpoint, state, bundle, &manifest, E));
+    assert_ok(eg_manifest_write(r->io, r->dir, &manifest, E));
+    eg_manifest_fini(&manifest);
+}
+
+typedef void edit_fn(eg_edit *edit);
+
+static void edit_root(eg_nodes *nodes, eg_node_ref *ref, edit_fn *change)
+{
+    eg_root *before, *after;
+    eg_edit *edit;
+    assert_ok(eg_root_open(nodes, *ref, &before, E));
+    assert_ok(eg_edit_begin(before, &edit, E));
+    change(edit);
+    assert_ok(eg_edit_finish(&edit, &after, E));
+    assert_ok(eg_root_flush(after, ref, E));
+    assert_ok(eg_nodes_sync(nodes, E));
+    eg_root_release(before);
+    eg_root_release(after);
+}
+
+static eg_checkpoint changing; /* the one at hand */
+
+/* The catalog has the version too. */
+static void list_version(eg_edit *catalog)
+{
+    eg_buffer value = {0};
+    eg_key key = eg_key_catalog(changing.version);
+    eg_write_u64(&value, changing.time_ns);
+    eg_write_u64(&value, changing.tree.address);
+    eg_write_u32(&value, changing.tree.size);
+    assert_ok(eg_edit_put(catalog, eg_key_view(&key), (eg_view){value.data, value.size}, E));
+    eg_buffer_fini(&value);
+}
+
+void bench_edit(const bench *b, void (*change)(eg_edit *edit))
+{
+    static engram_bundle bundle;
+    char dir[700];
+    eg_manifest manifest;
+    eg_nodes *nodes;
+    const rig *r = &b->rig;
+    assert_ok(eg_manifest_read(r->io, r->dir, &manifest, E));
+    assert_ok(eg_checkpoint_read(r->io, r->dir, manifest.checkpoint, &changing, &bundle, E));
+    eg_manifest_fini(&manifest);
+    snprintf(dir, sizeof dir, "%s/tree", r->dir);
+    eg_nodes_options options = {.end = changing.nodes_end};
+    assert_ok(eg_nodes_open(r->io, dir, &options, &nodes, E));
+    edit_root(nodes, &changing.tree, change);
+    edit_root(nodes, &changing.catalog, list_version);
+    changing.nodes_end = eg_nodes_end(nodes);
+    eg_nodes_close(&nodes);
+    replace_root(b, &changing, &bundle);
+}

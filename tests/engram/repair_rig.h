@@ -77,6 +77,8 @@ typedef struct bench {
 
 /* fill: what the fixture holds. crashed: as a writer left it that was killed. */
 void bench_init(bench *b, void (*fill)(rig *), bool crashed);
+/* Changes the tree of the checkpoint's version of the copy, of an engram that was closed, as no program does. */
+void bench_edit(const bench *b, void (*change)(eg_edit *edit));
 void bench_fini(bench *b); /* tells the figures */
 void bench_copy(bench *b); /* a fresh one, in place of that before */
 /* The copy as it is now, and whether, after a repair and a writer, that is kept. */
