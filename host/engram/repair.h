@@ -158,11 +158,19 @@ typedef struct eg_mending {
     uint64_t lost_and_found; /* its inode, or 0 */
     char folder[24];         /* and its name */
     struct { uint64_t inode, end, chunks, bytes, first_id, first_at; bool skip; } run; /* content at hand; lost chunks of it */
-    struct eg_hole { uint64_t inode, from, to; } *holes;
+    struct eg_hole {
+        uint64_t inode, from, to;
+        bool filled;
+        /* By the holders: the chunk that is held more often than it is found, and how often. */
+        bool is_asked, several;
+        uint64_t chunk, count;
+        size_t known, known_count; /* ids that the inode refers to, in the list of all such */
+    } *holes;
     size_t hole_count, hole_capacity;
     struct eg_hurt { uint64_t inode, chunks, bytes, first_id, first_at; } *hurt; /* chunks 0: a hole */
     size_t hurt_count, hurt_capacity;
     uint64_t holders; /* that content asks for */
+    eg_buffer *listed; /* where these are listed: chunk and inode as in their keys; NULL: they are checked */
     eg_tree_totals totals;
     eg_buffer value, scratch, more;
 } eg_mending;
