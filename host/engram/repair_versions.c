@@ -4,8 +4,10 @@
  * first. From it on backwards, a version whose difference to the next newer one can be read lacks the same
  * nodes as that, and the difference on top of what became of that one makes it whole at the cost of what
  * differs. Where the difference itself is damaged, a version that is to be kept is rebuilt by itself, and
- * another one goes: its neighbours tell nearly the same; the one before is then compared with the one after. */
+ * another one goes: its neighbours tell nearly the same; the one before is then compared with the one after.
+ * What the catalog has lost is looked for in the leaves of earlier ones. */
 #include <inttypes.h>
+#include <stdlib.h>
 
 #include "base/clock.h"
 #include "base/memory.h"
@@ -60,12 +62,60 @@ static engram_status lose_entries(void *context, eg_view low, eg_view high, eg_n
     return note_bad_node(r, node, error);
 }
 
+static bool is_known(const eg_repair *r, uint64_t number)
+{
+    for (size_t i = 0; i < r->version_count; i++)
+        if (r->versions[i].number == number)
+            return true;
+    return false;
+}
+
+typedef struct old_leaves {
+    eg_repair *repair;
+    eg_gaps gaps; /* of the catalog */
+} old_leaves;
+
+static engram_status take_old_entry(void *context, eg_view key, eg_view value, engram_error *error)
+{
+    old_leaves *o = context;
+    bool is_entry = key.size == 9 && key.data[0] == 'V' && value.size >= EG_CATALOG_FIXED;
+    if (!is_entry || !eg_gaps_has(&o->gaps, key) ||
+        is_known(o->repair, eg_get_be64(key.data + 1)))
+        return ENGRAM_OK;
+    return take_entry(o->repair, key, value, error);
+}
+
+static int compare_versions(const void *a, const void *b)
+{
+    const eg_repair_version *x = a, *y = b;
+    return (x->number > y->number) - (x->number < y->number);
+}
+
+/* Earlier catalogs had other leaves in the place of what cannot be read; the newest of them count. */
+static engram_status search_old_leaves(eg_repair *r, eg_root *catalog, engram_error *error)
+{
+    old_leaves o = {.repair = r};
+    const eg_tree_salvage salvage = {.context = &o, .entry = take_old_entry};
+    size_t before = r->version_count;
+    engram_status status = eg_repair_find_gaps(r, catalog, &o.gaps, error);
+    if (status == ENGRAM_OK && o.gaps.count != 0)
+        status = eg_nodes_salvage_leaves(r->nodes, &salvage, error);
+    if (r->version_count > 1)
+        qsort(r->versions, r->version_count, sizeof *r->versions, compare_versions);
+    if (r->version_count > before)
+        eg_repair_say(r, "%zu versions are known from earlier catalogs", r->version_count - before);
+    eg_gaps_fini(&o.gaps);
+    return status;
+}
+
 engram_status eg_repair_load_versions(eg_repair *r, engram_error *error)
 {
     eg_root *catalog = NULL;
     const eg_tree_salvage salvage = {r, take_entry, lose_entries};
     EG_TRY(eg_root_open(r->nodes, r->state.catalog, &catalog, error));
     engram_status status = eg_root_salvage(catalog, &salvage, error);
+    if (status == ENGRAM_OK)
+        status = search_old_leaves(r, catalog, error);
     eg_root_release(catalog);
     EG_TRY(status);
     eg_repair_version *last = r->version_count != 0 ? &r->versions[r->version_count - 1] : NULL;
