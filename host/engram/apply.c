@@ -336,9 +336,17 @@ static engram_status apply_label(eg_apply *a, eg_reader *in, engram_error *error
     return memory_of(&a->label, error);
 }
 
+bool eg_apply_knows(uint8_t tag)
+{
+    return tag == EG_OP_WRITE_CHUNK || (tag >= EG_OP_UPDATE_ROOT && tag <= EG_OP_FORGET);
+}
+
 static engram_status apply_one(eg_apply *a, const eg_op *op, engram_error *error)
 {
     eg_reader in = eg_reader_make(op->body.data, op->body.size);
+    if (!eg_apply_knows(op->tag))
+        return eg_fail(error, ENGRAM_NEWER,
+                       "journal operation %u is not known to this version of engram", op->tag);
     switch (op->tag) {
     case EG_OP_UPDATE_ROOT:
         a->has_root_hash = true;
@@ -364,15 +372,8 @@ static engram_status apply_one(eg_apply *a, const eg_op *op, engram_error *error
         return apply_snapshot(a, &in, error);
     case EG_OP_FORGET:
         return apply_forget(a, &in, error);
-    case EG_OP_CHUNK:
-    case EG_OP_WRITE_CHUNK: /* the store has the chunk; recovery checks it against the record */
-    case EG_OP_SEGMENT:     /* read before the store is opened */
-    case EG_OP_BARRIER:
-    case EG_OP_FRAME:
+    default: /* chunks: recovery checks them against the store; segments: read before that is opened */
         return ENGRAM_OK;
-    default:
-        return eg_fail(error, ENGRAM_NEWER,
-                       "journal operation %u is not known to this version of engram", op->tag);
     }
 }
 

@@ -30,6 +30,8 @@ typedef struct eg_apply {
 /* version and time_ns may be moved on between runs: a commit group is one edit with several versions. */
 engram_status eg_apply_init(eg_apply *apply, eg_edit *edit, uint64_t version, uint64_t time_ns, engram_error *error);
 engram_status eg_apply_run(eg_apply *apply, eg_view operations, engram_error *error);
+/* Whether run knows an operation; one that it does not know is ENGRAM_NEWER. */
+bool eg_apply_knows(uint8_t tag);
 /* Writes the totals. */
 engram_status eg_apply_finish(eg_apply *apply, engram_error *error);
 void eg_apply_fini(eg_apply *apply);

@@ -47,7 +47,7 @@ typedef struct eg_manifest {
 
 engram_status eg_manifest_read(eg_io *io, const char *dir, eg_manifest *manifest, engram_error *error);
 engram_status eg_manifest_write(eg_io *io, const char *dir, const eg_manifest *manifest, engram_error *error);
-/* The same as text, without its checksum, and without what only MANIFEST.json can say: its clean end and moves. */
+/* The same as text, without its checksum, and without what only MANIFEST.json can say: its clean end. */
 engram_status eg_manifest_pack(const eg_manifest *manifest, eg_buffer *text, engram_error *error);
 /* name is for the sentence. */
 engram_status eg_manifest_unpack(eg_view text, const char *name, eg_manifest *manifest, engram_error *error);

@@ -345,17 +345,22 @@ static json_t *moves_json(const eg_moves *moves)
     return json_pack("{s:s,s:o}", "folder", moves->folder, "files", files);
 }
 
-/* What a copy of it may say. */
+/* All but the clean end. */
 static json_t *body_json(const eg_manifest *m)
 {
     char chunk[32], seed[17];
     eg_chunk_config_format(&m->config.chunk, chunk);
     snprintf(seed, sizeof seed, "%016" PRIx64, m->config.seed);
-    return json_pack("{s:i,s:{s:i,s:s},s:s,s:s,s:i,s:I,s:I,s:o,s:o,s:o}", "format", MANIFEST_FORMAT,
+    json_t *body = json_pack("{s:i,s:{s:i,s:s},s:s,s:s,s:i,s:I,s:I,s:o,s:o,s:o}", "format", MANIFEST_FORMAT,
                      "codebook", "version", 1, "seed", seed, "chunk", chunk, "hash", "xxh3-128",
                      "level", m->config.level, "created_ns", (json_int_t)m->created_ns,
                      "checkpoint", (json_int_t)m->checkpoint, "segments", segments_json(m),
                      "state", state_json(&m->state), "retention", retention_json(&m->retention));
+    if (body == NULL || m->moves.folder == NULL ||
+        json_object_set_new(body, "quarantine", moves_json(&m->moves)) == 0)
+        return body;
+    json_decref(body);
+    return NULL;
 }
 
 static json_t *whole_json(const eg_manifest *m)
@@ -365,10 +370,7 @@ static json_t *whole_json(const eg_manifest *m)
                                        "offset", (json_int_t)m->clean_end.offset, "sequence",
                                        (json_int_t)m->clean_end.sequence)
                            : json_null();
-    bool done = body != NULL && json_object_set_new(body, "clean_end", end) == 0;
-    if (done && m->moves.folder != NULL)
-        done = json_object_set_new(body, "quarantine", moves_json(&m->moves)) == 0;
-    if (done)
+    if (body != NULL && json_object_set_new(body, "clean_end", end) == 0)
         return body;
     json_decref(body);
     return NULL;

@@ -62,21 +62,30 @@ static engram_status sync_place(eg_io *io, const char *dir, char *path, engram_e
     return status;
 }
 
+/* What is at its place has been moved there before a crash: a file that has its name now is another one. */
+static engram_status rename_once(eg_io *io, const char *from, const char *to, engram_error *error)
+{
+    uint64_t size, disk_size;
+    engram_error inner = {0};
+    engram_status status = io->stat(io, to, &size, &disk_size, &inner);
+    if (status == ENGRAM_OK)
+        return ENGRAM_OK;
+    if (status == ENGRAM_NOT_FOUND)
+        status = io->rename(io, from, to, &inner);
+    return status == ENGRAM_OK || status == ENGRAM_NOT_FOUND
+               ? ENGRAM_OK
+               : eg_fail(error, status, "%s", inner.message);
+}
+
 static engram_status move_file(eg_io *io, const char *dir, const char *folder, const char *file,
                                engram_error *error)
 {
     char *to = NULL, *from = eg_path_join(dir, file);
-    engram_error inner = {0};
     if (from == NULL)
         return no_memory(error);
     engram_status status = make_place(io, dir, folder, file, &to, error);
-    if (status == ENGRAM_OK) {
-        status = io->rename(io, from, to, &inner);
-        if (status == ENGRAM_NOT_FOUND) /* done before a crash */
-            status = ENGRAM_OK;
-        else if (status != ENGRAM_OK)
-            eg_fail(error, status, "%s", inner.message);
-    }
+    if (status == ENGRAM_OK)
+        status = rename_once(io, from, to, error);
     if (status == ENGRAM_OK)
         status = sync_place(io, dir, to, error);
     if (status == ENGRAM_OK) {
@@ -93,6 +102,7 @@ engram_status eg_quarantine_finish(eg_io *io, const char *dir, eg_manifest *mani
 {
     if (manifest->moves.folder == NULL)
         return ENGRAM_OK;
+    EG_TRY(io->sync_dir(io, dir, error)); /* who wrote MANIFEST.json may have been killed before */
     for (size_t i = 0; i < manifest->moves.count; i++)
         EG_TRY(move_file(io, dir, manifest->moves.folder, manifest->moves.files[i], error));
     eg_moves_fini(&manifest->moves);

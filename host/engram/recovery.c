@@ -412,7 +412,6 @@ static engram_status start_writing(eg_engram *e, const char *journal_dir, const 
                                    engram_error *error)
 {
     EG_TRY(count_rewritten(e, error));
-    EG_TRY(eg_quarantine_finish(e->io, e->dir, &e->manifest, error));
     EG_TRY(eg_journal_open(e->io, journal_dir, end,
                            &(eg_journal_options){.file_size = eg_engram_journal_file_size(e)}, &e->journal,
                            error));
@@ -504,6 +503,8 @@ static engram_status recover_from(eg_engram *e, const char *journal_dir, engram_
 {
     eg_checkpoint c;
     eg_journal_end end = {0};
+    if (!e->options.read_only) /* before a new segment can have the number of one that is to go */
+        EG_TRY(eg_quarantine_finish(e->io, e->dir, &e->manifest, error));
     EG_TRY(load_checkpoint(e, &c, error));
     eg_log(EG_LOG_INFO, "%s: checkpoint %" PRIu64 ", version %" PRIu64 ", journal from file %" PRIu64,
            e->dir, e->manifest.checkpoint, c.version, c.journal.file);

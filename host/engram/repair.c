@@ -75,6 +75,13 @@ engram_status eg_repair_add_version(eg_repair *r, uint64_t number, uint64_t time
     return ENGRAM_OK;
 }
 
+void eg_repair_drop_version(eg_repair_version *v)
+{
+    eg_root_release(v->root);
+    eg_root_release(v->found);
+    eg_free(v->label);
+}
+
 /* ---- the parts ---- */
 
 static engram_status open_nodes(eg_repair *r, engram_error *error)
@@ -133,6 +140,13 @@ static engram_status tell_segment(eg_repair *r, const eg_salvage_segment *s, eng
     char more[64] = "";
     uint64_t expected = s->state.chunk_count;
     r->broken = true;
+    if (s->has_more) {
+        eg_repair_say(r,
+                      "segments/%08" PRIu64 ".seg may hold more than is known to be committed; what is "
+                      "goes into a new segment",
+                      s->state.id);
+        return eg_repair_move(r, error, "segments/%08" PRIu64 ".seg", s->state.id);
+    }
     r->done->segments_damaged++;
     r->done->chunks_saved += s->good;
     if (s->problems > 1)
@@ -143,11 +157,28 @@ static engram_status tell_segment(eg_repair *r, const eg_salvage_segment *s, eng
                          : eg_repair_move(r, error, "segments/%08" PRIu64 ".seg", s->state.id);
 }
 
+/* The record that named them may be lost. */
+static engram_status move_unnamed(eg_repair *r, engram_error *error)
+{
+    uint64_t *numbers;
+    size_t count;
+    EG_TRY(eg_salvage_list_unnamed(r->salvage, &numbers, &count, error));
+    engram_status status = ENGRAM_OK;
+    for (size_t i = 0; i < count && status == ENGRAM_OK; i++) {
+        eg_repair_say(r, "segments/%08" PRIu64 ".seg is named by nothing that can be read",
+                      numbers[i]);
+        status = eg_repair_move(r, error, "segments/%08" PRIu64 ".seg", numbers[i]);
+    }
+    eg_free(numbers);
+    return status;
+}
+
 static engram_status survey_chunks(eg_repair *r, engram_error *error)
 {
     eg_salvage_options options = {.states = r->segments,
                                   .state_count = r->segment_count,
-                                  .next_id = r->chunk_next,
+                                  .next_id = r->chunk_end,
+                                  .exact = r->is_past,
                                   .level = r->manifest.config.level,
                                   .pool = r->pool,
                                   .context = r,
@@ -157,7 +188,7 @@ static engram_status survey_chunks(eg_repair *r, engram_error *error)
     EG_TRY(eg_salvage_create(r->store, &options, &r->salvage, error));
     for (size_t i = 0; i < eg_salvage_count(r->salvage); i++)
         EG_TRY(tell_segment(r, eg_salvage_get(r->salvage, i), error));
-    return ENGRAM_OK;
+    return r->is_past ? move_unnamed(r, error) : ENGRAM_OK;
 }
 
 /* ---- the root ---- */
@@ -189,8 +220,9 @@ static bool is_expected(const eg_repair *r, const engram_bundle *fresh)
     eg_hash_root(fresh, hash);
     if (r->has_hash)
         return memcmp(hash, r->hash, sizeof hash) == 0;
-    return r->has_bundle && fresh->count == r->bundle->count &&
-           memcmp(fresh->counters, r->bundle->counters, sizeof fresh->counters) == 0;
+    return !r->has_bundle ||
+           (fresh->count == r->bundle->count &&
+            memcmp(fresh->counters, r->bundle->counters, sizeof fresh->counters) == 0);
 }
 
 static engram_status count_root(eg_repair *r, engram_error *error)
@@ -211,16 +243,48 @@ static engram_status count_root(eg_repair *r, engram_error *error)
 
 /* ---- all ---- */
 
-static engram_status lock(eg_repair *r, engram_error *error)
+static engram_status is_there(eg_repair *r, const char *path, bool *there, engram_error *error)
 {
     uint64_t size, disk_size;
     engram_error inner = {0};
-    engram_status status = r->io->stat(r->io, r->dir, &size, &disk_size, &inner);
-    if (status == ENGRAM_NOT_FOUND)
+    engram_status status = r->io->stat(r->io, path, &size, &disk_size, &inner);
+    *there = status == ENGRAM_OK;
+    return status == ENGRAM_OK || status == ENGRAM_NOT_FOUND
+               ? ENGRAM_OK
+               : eg_fail(error, status, "%s", inner.message);
+}
+
+/* Before anything is made in a directory that is another's. */
+static engram_status find_engram(eg_repair *r, engram_error *error)
+{
+    bool there;
+    uint64_t *numbers = NULL;
+    size_t count = 0;
+    engram_error inner = {0};
+    EG_TRY(is_there(r, r->dir, &there, error));
+    if (!there)
         return eg_fail(error, ENGRAM_NOT_ENGRAM, "%s is no engram: there is no such directory",
                        r->dir);
-    if (status != ENGRAM_OK)
+    char *path = eg_path_join(r->dir, "MANIFEST.json");
+    if (path == NULL)
+        return eg_repair_no_memory(error);
+    engram_status status = is_there(r, path, &there, error);
+    eg_free(path);
+    if (status != ENGRAM_OK || there)
+        return status;
+    status = eg_checkpoint_list(r->io, r->dir, &numbers, &count, &inner);
+    eg_free(numbers);
+    if (status != ENGRAM_OK && status != ENGRAM_NOT_FOUND)
         return eg_fail(error, status, "%s", inner.message);
+    return count != 0 ? ENGRAM_OK
+                      : eg_fail(error, ENGRAM_NOT_ENGRAM,
+                                "%s is no engram: it has neither MANIFEST.json nor a checkpoint",
+                                r->dir);
+}
+
+static engram_status lock(eg_repair *r, engram_error *error)
+{
+    EG_TRY(find_engram(r, error));
     return r->options->dry_run ? eg_lock_looker(r->io, r->dir, &r->lock, error)
                                : eg_lock_writer(r->io, r->dir, &r->lock, error);
 }
@@ -252,12 +316,10 @@ static engram_status run(eg_repair *r, engram_error *error)
 
 static void release(eg_repair *r)
 {
-    for (size_t i = 0; i < r->version_count; i++) {
-        eg_root_release(r->versions[i].root);
-        eg_root_release(r->versions[i].found);
-        eg_free(r->versions[i].label);
-    }
+    for (size_t i = 0; i < r->version_count; i++)
+        eg_repair_drop_version(&r->versions[i]);
     eg_free(r->versions);
+    eg_buffer_fini(&r->named);
     eg_salvage_free(r->salvage);
     eg_store_close(&r->store);
     eg_nodes_close(&r->nodes);

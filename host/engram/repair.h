@@ -51,12 +51,17 @@ typedef struct eg_repair {
     uint64_t checkpoint_last; /* highest numbers in use */
     uint64_t journal_last;
     uint64_t sequence_last;   /* of records that are lost; 0: none */
+    uint64_t versions_lost;   /* at most so many, made by those records */
 
     eg_segment_state *segments; /* as committed */
     size_t segment_count, segment_capacity;
     uint64_t chunk_next, transaction_next, inode_next;
+    uint64_t chunk_end; /* no chunk that is known has this id or a higher one */
     eg_journal_end end;
+    eg_buffer named; /* u64 each, rising: versions that the journal names after their commit */
     bool journal_is_bad; /* it does not say all that it should, or not all could be applied */
+    bool is_past;        /* what is there may be older than what was committed: nothing that it does not name is left
+                          * to the sweep */
 
     eg_nodes *nodes;
     eg_store *store;
@@ -76,6 +81,8 @@ typedef struct eg_repair {
 __attribute__((format(printf, 2, 3))) void eg_repair_say(eg_repair *r, const char *format, ...);
 __attribute__((format(printf, 2, 3))) void eg_repair_lose(eg_repair *r, const char *format, ...);
 engram_status eg_repair_no_memory(engram_error *error);
+/* Whether a failure says nothing of what was to be read: then nothing may be concluded. */
+static inline bool eg_repair_is_end(engram_status status) { return status == ENGRAM_IO || status == ENGRAM_NO_MEMORY; }
 /* Has a file ("journal/00000001.wal") moved away after the switch. */
 engram_status eg_repair_move(eg_repair *r, engram_error *error, const char *format, ...) __attribute__((format(printf, 3, 4)));
 
@@ -91,6 +98,7 @@ engram_status eg_repair_settle_history(eg_repair *r, size_t base, engram_error *
 engram_status eg_repair_settle_newest(eg_repair *r, size_t base, engram_error *error);
 engram_status eg_repair_write(eg_repair *r, engram_error *error);
 
+void eg_repair_drop_version(eg_repair_version *version); /* what it holds */
 /* Takes root over, also on failure. */
 engram_status eg_repair_add_version(eg_repair *r, uint64_t number, uint64_t time_ns, eg_root *root, eg_view label, engram_error *error);
 
@@ -148,12 +156,21 @@ typedef struct eg_mending {
     eg_builder builder;   /* of the pass at hand */
     uint64_t changes, told;
     uint64_t lost_and_found; /* its inode, or 0 */
+    char folder[24];         /* and its name */
     struct { uint64_t inode, end, chunks, bytes, first_id, first_at; bool skip; } run; /* content at hand; lost chunks of it */
-    struct eg_hole { uint64_t inode, from, to; } *holes;
+    struct eg_hole {
+        uint64_t inode, from, to;
+        bool filled;
+        /* By the holders: the chunk that is held more often than it is found, and how often. */
+        bool is_asked, several;
+        uint64_t chunk, count;
+        size_t known, known_count; /* ids that the inode refers to, in the list of all such */
+    } *holes;
     size_t hole_count, hole_capacity;
     struct eg_hurt { uint64_t inode, chunks, bytes, first_id, first_at; } *hurt; /* chunks 0: a hole */
     size_t hurt_count, hurt_capacity;
     uint64_t holders; /* that content asks for */
+    eg_buffer *listed; /* where these are listed: chunk and inode as in their keys; NULL: they are checked */
     eg_tree_totals totals;
     eg_buffer value, scratch, more;
 } eg_mending;

@@ -18,8 +18,15 @@ static engram_status add_hole(eg_mending *m, uint64_t inode, uint64_t from, uint
 {
     if (!eg_grow((void **)&m->holes, &m->hole_capacity, m->hole_count + 1, sizeof *m->holes))
         return eg_repair_no_memory(error);
-    m->holes[m->hole_count++] = (struct eg_hole){inode, from, to};
+    m->holes[m->hole_count++] = (struct eg_hole){.inode = inode, .from = from, .to = to};
     return ENGRAM_OK;
+}
+
+/* Whether so much may be missing: a size of which that is not true is no size. */
+static bool may_lack(const eg_mending *m, uint64_t bytes)
+{
+    enum { LOST_REFS_MAX = 1 << 26 };
+    return bytes / m->repair->chunker.size_max < LOST_REFS_MAX;
 }
 
 static engram_status add_hurt(eg_mending *m, struct eg_hurt hurt, engram_error *error)
@@ -28,6 +35,17 @@ static engram_status add_hurt(eg_mending *m, struct eg_hurt hurt, engram_error *
         return eg_repair_no_memory(error);
     m->hurt[m->hurt_count++] = hurt;
     return ENGRAM_OK;
+}
+
+static engram_status put_size(eg_mending *m, uint64_t number, eg_inode *inode, uint64_t size,
+                              engram_error *error)
+{
+    eg_mend_say(m, "inode %" PRIu64 " has %" PRIu64 " bytes of content, not %" PRIu64, number, size,
+                inode->size);
+    inode->size = size;
+    inode->modified_version = m->made;
+    inode->modified_ns = m->time_ns;
+    return eg_mend_put_inode(m, number, inode, error);
 }
 
 /* The inode whose runs have been seen: does its content end at its size? */
@@ -42,16 +60,9 @@ static engram_status end_content(eg_mending *m, engram_error *error)
                                             m->run.first_at},
                         error));
     EG_TRY(eg_mend_get_inode(m, number, &inode, error));
-    if (m->run.end < inode.size)
+    if (m->run.end < inode.size && may_lack(m, inode.size - m->run.end))
         return add_hole(m, number, m->run.end, inode.size, error);
-    if (m->run.end == inode.size)
-        return ENGRAM_OK;
-    eg_mend_say(m, "inode %" PRIu64 " has %" PRIu64 " bytes of content, not %" PRIu64, number,
-                m->run.end, inode.size);
-    inode.size = m->run.end;
-    inode.modified_version = m->made;
-    inode.modified_ns = m->time_ns;
-    return eg_mend_put_inode(m, number, &inode, error);
+    return m->run.end == inode.size ? ENGRAM_OK : put_size(m, number, &inode, m->run.end, error);
 }
 
 static engram_status begin_content(eg_mending *m, uint64_t number, engram_error *error)
@@ -107,7 +118,8 @@ static engram_status mend_run(eg_mending *m, eg_view key, eg_view value, engram_
     uint64_t end = key.size == 17 ? eg_get_be64(key.data + 9) : 0;
     if (number != m->run.inode)
         EG_TRY(begin_content(m, number, error));
-    if (m->run.skip || size == 0 || size > end || end - size < m->run.end) {
+    if (m->run.skip || size == 0 || size > end || end - size < m->run.end ||
+        !may_lack(m, end - size - m->run.end)) {
         eg_mend_say(m, "inode %" PRIu64 ": a run of content that cannot be is removed", number);
         return eg_builder_remove(&m->builder, key, error);
     }
@@ -127,7 +139,10 @@ static engram_status find_empty(eg_mending *m, eg_view key, eg_view value, engra
     if (!eg_inode_decode(value, &inode) || inode.kind != EG_KIND_FILE || inode.size == 0)
         return ENGRAM_OK;
     EG_TRY(eg_builder_any(&m->builder, 'E', number, &any, error));
-    return any ? ENGRAM_OK : add_hole(m, number, 0, inode.size, error);
+    if (any)
+        return ENGRAM_OK;
+    return may_lack(m, inode.size) ? add_hole(m, number, 0, inode.size, error)
+                                   : put_size(m, number, &inode, 0, error);
 }
 
 engram_status eg_mend_content(eg_mending *m, engram_error *error)
@@ -140,9 +155,10 @@ engram_status eg_mend_content(eg_mending *m, engram_error *error)
 
 typedef struct filling {
     eg_mending *mending;
-    const struct eg_hole *hole;
+    struct eg_hole *hole;
     uint64_t at; /* how far refs reach */
     eg_buffer refs;
+    eg_buffer known; /* ids, u64 each, rising for each hole that is asked for */
     bool fits;
 } filling;
 
@@ -163,18 +179,26 @@ static engram_status take_ref(void *context, uint64_t offset, eg_chunk_ref ref, 
 }
 
 /* Whether the inode is in the same state there: all but its count of names. */
-static bool is_same(eg_mending *m, eg_root *root, uint64_t number)
+static engram_status is_same(eg_mending *m, eg_root *root, uint64_t number, bool *same,
+                             engram_error *error)
 {
     enum { LINKS_AT = 16, LINKS_END = 20 };
     eg_inode inode;
+    engram_error inner = {0};
     eg_key key = eg_key_inode(number);
-    if (eg_mend_get_inode(m, number, &inode, NULL) != ENGRAM_OK ||
-        eg_root_get(root, eg_key_view(&key), &m->more, NULL) != ENGRAM_OK ||
-        m->more.size != m->value.size || m->more.size < LINKS_END)
-        return false;
-    return memcmp(m->more.data, m->value.data, LINKS_AT) == 0 &&
-           memcmp(m->more.data + LINKS_END, m->value.data + LINKS_END,
-                  m->more.size - LINKS_END) == 0;
+    *same = false;
+    engram_status status = eg_mend_get_inode(m, number, &inode, error);
+    if (status != ENGRAM_OK)
+        return status == ENGRAM_NOT_FOUND ? ENGRAM_OK : status;
+    status = eg_root_get(root, eg_key_view(&key), &m->more, &inner);
+    if (eg_repair_is_end(status))
+        return eg_fail(error, status, "%s", inner.message);
+    if (status != ENGRAM_OK || m->more.size != m->value.size || m->more.size < LINKS_END)
+        return ENGRAM_OK;
+    *same = memcmp(m->more.data, m->value.data, LINKS_AT) == 0 &&
+            memcmp(m->more.data + LINKS_END, m->value.data + LINKS_END,
+                   m->more.size - LINKS_END) == 0;
+    return ENGRAM_OK;
 }
 
 static engram_status put_refs(filling *f, engram_error *error)
@@ -195,162 +219,233 @@ static engram_status put_refs(filling *f, engram_error *error)
 static engram_status from_fallback(filling *f, eg_root *root, bool *done, engram_error *error)
 {
     const struct eg_hole *h = f->hole;
+    engram_error inner = {0};
+    bool same;
     *done = false;
-    if (!is_same(f->mending, root, h->inode))
+    EG_TRY(is_same(f->mending, root, h->inode, &same, error));
+    if (!same)
         return ENGRAM_OK;
     eg_buffer_clear(&f->refs);
     f->at = h->from;
     f->fits = true;
-    engram_status status = eg_fs_refs(root, h->inode, h->from, take_ref, f, NULL);
-    if (status == ENGRAM_IO || status == ENGRAM_NO_MEMORY || f->refs.failed)
-        return eg_fail(error, status == ENGRAM_IO ? status : ENGRAM_NO_MEMORY,
-                       "cannot read another version of inode %" PRIu64, h->inode);
+    engram_status status = eg_fs_refs(root, h->inode, h->from, take_ref, f, &inner);
+    if (eg_repair_is_end(status))
+        return eg_fail(error, status, "%s", inner.message);
+    if (f->refs.failed)
+        return eg_repair_no_memory(error);
     *done = f->fits && f->at == h->to;
     return *done ? put_refs(f, error) : ENGRAM_OK;
 }
 
 /* ---- holes, by what the holders leave ---- */
 
-typedef struct remaining {
-    filling *filling;
-    uint64_t chunk, count; /* a chunk held more often than it is found */
-    bool several;
-} remaining;
-
-static engram_status count_ref(void *context, uint64_t offset, eg_chunk_ref ref,
-                               engram_error *error)
+static int compare_ids(const void *a, const void *b)
 {
-    filling *f = context;
-    uint8_t bytes[8];
-    (void)offset, (void)error;
-    eg_put_u64(bytes, ref.id);
-    eg_write_bytes(&f->refs, bytes, sizeof bytes);
-    return ENGRAM_OK;
+    uint64_t x = eg_get_u64(a), y = eg_get_u64(b);
+    return (x > y) - (x < y);
 }
 
-static uint32_t times_found(const filling *f, uint64_t chunk)
+static int compare_holes(const void *a, const void *b)
 {
-    uint32_t count = 0;
-    for (size_t i = 0; i < f->refs.size; i += 8)
-        count += eg_get_u64(f->refs.data + i) == chunk;
-    return count;
+    const struct eg_hole *x = a, *y = b;
+    if (x->inode != y->inode)
+        return x->inode < y->inode ? -1 : 1;
+    return (x->from > y->from) - (x->from < y->from);
+}
+
+static bool is_only_hole(const eg_mending *m, size_t i)
+{
+    return (i == 0 || m->holes[i - 1].inode != m->holes[i].inode) &&
+           (i + 1 == m->hole_count || m->holes[i + 1].inode != m->holes[i].inode);
+}
+
+/* The first of ids that is not below id. */
+static size_t lower(const uint8_t *ids, size_t count, uint64_t id)
+{
+    size_t low = 0, high = count;
+    while (low < high) {
+        size_t middle = low + (high - low) / 2;
+        if (eg_get_u64(ids + middle * 8) < id)
+            low = middle + 1;
+        else
+            high = middle;
+    }
+    return low;
+}
+
+static uint32_t times_found(const filling *f, const struct eg_hole *h, uint64_t chunk)
+{
+    const uint8_t *ids = f->known.data + h->known * 8;
+    return (uint32_t)(lower(ids, h->known_count, chunk + 1) - lower(ids, h->known_count, chunk));
+}
+
+static struct eg_hole *asked_hole(const eg_mending *m, uint64_t inode)
+{
+    size_t low = 0, high = m->hole_count;
+    while (low < high) {
+        size_t middle = low + (high - low) / 2;
+        if (m->holes[middle].inode < inode)
+            low = middle + 1;
+        else
+            high = middle;
+    }
+    return low < m->hole_count && m->holes[low].inode == inode && m->holes[low].is_asked
+               ? &m->holes[low]
+               : NULL;
 }
 
 static engram_status compare_holder(void *context, uint64_t chunk, uint64_t inode, uint32_t count,
                                     engram_error *error)
 {
-    remaining *r = context;
+    filling *f = context;
+    struct eg_hole *h = asked_hole(f->mending, inode);
     (void)error;
-    if (inode != r->filling->hole->inode)
+    if (h == NULL)
         return ENGRAM_OK;
-    uint32_t found = times_found(r->filling, chunk);
+    uint32_t found = times_found(f, h, chunk);
     if (found == count)
         return ENGRAM_OK;
-    r->several |= r->count != 0 || found > count;
-    r->chunk = chunk;
-    r->count = count - found;
+    h->several |= h->count != 0 || found > count;
+    h->chunk = chunk;
+    h->count = count - found;
     return ENGRAM_OK;
 }
 
-/* Every run of the inode that is left, whatever lies between. */
-static engram_status list_refs(filling *f, engram_error *error)
+static void list_ids(filling *f, eg_view run)
 {
-    eg_mending *m = f->mending;
+    for (size_t i = 0; i + EG_REF_SIZE <= run.size; i += EG_REF_SIZE)
+        eg_write_u64(&f->known, eg_ref_get(run.data + i).id);
+}
+
+/* What every run of the inode that is left refers to, whatever lies between. */
+static engram_status list_known(filling *f, struct eg_hole *h, engram_error *error)
+{
     eg_cursor *cursor = NULL;
-    eg_key first = eg_key_run(f->hole->inode, 0);
-    eg_buffer_clear(&f->refs);
-    EG_TRY(eg_cursor_open(m->root, &cursor, error));
+    eg_key first = eg_key_run(h->inode, 0);
+    h->known = f->known.size / 8;
+    EG_TRY(eg_cursor_open(f->mending->root, &cursor, error));
     engram_status status = eg_cursor_seek(cursor, eg_key_view(&first), error);
-    while (status == ENGRAM_OK && eg_key_has(eg_cursor_key(cursor), 'E', f->hole->inode)) {
-        eg_view value = eg_cursor_value(cursor);
-        for (size_t i = 0; i + EG_REF_SIZE <= value.size; i += EG_REF_SIZE)
-            count_ref(f, 0, eg_ref_get(value.data + i), error);
+    while (status == ENGRAM_OK && eg_key_has(eg_cursor_key(cursor), 'E', h->inode)) {
+        list_ids(f, eg_cursor_value(cursor));
         status = eg_cursor_next(cursor, error);
     }
     eg_cursor_close(&cursor);
-    if (f->refs.failed)
+    if (f->known.failed)
         return eg_repair_no_memory(error);
+    h->known_count = f->known.size / 8 - h->known;
+    if (h->known_count > 1)
+        qsort(f->known.data + h->known * 8, h->known_count, 8, compare_ids);
+    h->is_asked = true;
     return status == ENGRAM_NOT_FOUND ? ENGRAM_OK : status;
 }
 
-static bool is_only_hole(const eg_mending *m, const struct eg_hole *hole)
-{
-    for (size_t i = 0; i < m->hole_count; i++)
-        if (&m->holes[i] != hole && m->holes[i].inode == hole->inode)
-            return false;
-    return true;
-}
-
-static engram_status from_holders(filling *f, bool *done, engram_error *error)
+/* In one pass over all holders. */
+static engram_status ask_holders(filling *f, engram_error *error)
 {
     eg_mending *m = f->mending;
-    remaining r = {.filling = f};
+    bool any = false;
+    for (size_t i = 0; i < m->hole_count; i++) {
+        if (m->holes[i].filled || !is_only_hole(m, i))
+            continue;
+        EG_TRY(list_known(f, &m->holes[i], error));
+        any = true;
+    }
+    return any ? eg_fs_holders(m->root, 0, compare_holder, f, error) : ENGRAM_OK;
+}
+
+static engram_status from_holders(filling *f, engram_error *error)
+{
+    eg_mending *m = f->mending;
+    struct eg_hole *h = f->hole;
     uint32_t size;
-    *done = false;
-    if (!is_only_hole(m, f->hole))
-        return ENGRAM_OK;
-    EG_TRY(list_refs(f, error));
-    EG_TRY(eg_fs_holders(m->root, 0, compare_holder, &r, error));
-    if (r.several || r.count == 0 || !eg_salvage_has(m->repair->salvage, r.chunk, &size) ||
-        r.count * size != f->hole->to - f->hole->from)
+    if (h->several || h->count == 0 || !eg_salvage_has(m->repair->salvage, h->chunk, &size) ||
+        h->count * size != h->to - h->from)
         return ENGRAM_OK;
     eg_buffer_clear(&f->refs);
-    for (uint64_t i = 0; i < r.count; i++) {
+    for (uint64_t i = 0; i < h->count; i++) {
         uint8_t bytes[EG_REF_SIZE];
-        eg_ref_put(bytes, (eg_chunk_ref){r.chunk, size});
+        eg_ref_put(bytes, (eg_chunk_ref){h->chunk, size});
         eg_write_bytes(&f->refs, bytes, sizeof bytes);
     }
-    *done = !f->refs.failed;
-    return *done ? put_refs(f, error) : eg_repair_no_memory(error);
+    if (f->refs.failed)
+        return eg_repair_no_memory(error);
+    h->filled = true;
+    eg_mend_say(m, "inode %" PRIu64 ": content from %" PRIu64 " to %" PRIu64
+                   " is known from its holders",
+                h->inode, h->from, h->to);
+    return put_refs(f, error);
 }
 
 /* ---- holes that stay ---- */
 
-/* Chunk ids that are never given out to anything. */
+/* One run of references to a chunk that never is; *at moves on. */
+static engram_status put_lost_run(filling *f, uint64_t *at, struct eg_hurt *hurt, engram_error *error)
+{
+    eg_mending *m = f->mending;
+    uint32_t most = m->repair->chunker.size_max;
+    eg_buffer_clear(&f->refs);
+    for (size_t i = 0; i < EG_RUN_REFS_MAX && *at < f->hole->to; i++) {
+        uint8_t bytes[EG_REF_SIZE];
+        uint64_t left = f->hole->to - *at;
+        uint32_t size = left < most ? (uint32_t)left : most;
+        eg_ref_put(bytes, (eg_chunk_ref){hurt->first_id, size});
+        eg_write_bytes(&f->refs, bytes, sizeof bytes);
+        *at += size;
+        hurt->chunks++;
+    }
+    if (f->refs.failed)
+        return eg_repair_no_memory(error);
+    eg_key key = eg_key_run(f->hole->inode, *at);
+    return eg_builder_put(&m->builder, eg_key_view(&key), (eg_view){f->refs.data, f->refs.size},
+                          error);
+}
+
+/* A chunk id that is never given out to anything stands for all of it. */
 static engram_status from_nothing(filling *f, engram_error *error)
 {
     eg_mending *m = f->mending;
     const struct eg_hole *h = f->hole;
     eg_inode inode;
-    struct eg_hurt hurt = {h->inode, 0, h->to - h->from, m->repair->chunk_next, h->from};
-    uint32_t most = m->repair->chunker.size_max;
-    eg_buffer_clear(&f->refs);
-    for (uint64_t at = h->from; at < h->to; hurt.chunks++) {
-        uint8_t bytes[EG_REF_SIZE];
-        uint32_t size = h->to - at < most ? (uint32_t)(h->to - at) : most;
-        eg_ref_put(bytes, (eg_chunk_ref){m->repair->chunk_next++, size});
-        eg_write_bytes(&f->refs, bytes, sizeof bytes);
-        at += size;
-    }
-    if (f->refs.failed)
-        return eg_repair_no_memory(error);
+    struct eg_hurt hurt = {h->inode, 0, h->to - h->from, m->repair->chunk_next++, h->from};
+    for (uint64_t at = h->from; at < h->to;)
+        EG_TRY(put_lost_run(f, &at, &hurt, error));
     EG_TRY(add_hurt(m, hurt, error));
-    EG_TRY(put_refs(f, error));
     EG_TRY(eg_mend_get_inode(m, h->inode, &inode, error));
     inode.modified_version = m->made;
     inode.modified_ns = m->time_ns;
     return eg_mend_put_inode(m, h->inode, &inode, error);
 }
 
-static engram_status fill_hole(filling *f, engram_error *error)
+static engram_status from_fallbacks(filling *f, engram_error *error)
 {
     eg_mending *m = f->mending;
-    bool done = false;
-    for (size_t i = 0; i < m->fallback_count && !done; i++) {
-        EG_TRY(from_fallback(f, m->fallbacks[i].root, &done, error));
-        if (done)
+    struct eg_hole *h = f->hole;
+    for (size_t i = 0; i < m->fallback_count && !h->filled; i++) {
+        EG_TRY(from_fallback(f, m->fallbacks[i].root, &h->filled, error));
+        if (h->filled)
             eg_mend_say(m, "inode %" PRIu64 ": content from %" PRIu64 " to %" PRIu64
                            " is taken from version %" PRIu64 ", where it is the same",
-                        f->hole->inode, f->hole->from, f->hole->to, m->fallbacks[i].number);
+                        h->inode, h->from, h->to, m->fallbacks[i].number);
     }
-    if (!done) {
-        EG_TRY(from_holders(f, &done, error));
-        if (done)
-            eg_mend_say(m, "inode %" PRIu64 ": content from %" PRIu64 " to %" PRIu64
-                           " is known from its holders",
-                        f->hole->inode, f->hole->from, f->hole->to);
+    return ENGRAM_OK;
+}
+
+static engram_status fill_holes(filling *f, engram_error *error)
+{
+    eg_mending *m = f->mending;
+    struct eg_hole *end = m->holes + m->hole_count;
+    if (m->hole_count > 1)
+        qsort(m->holes, m->hole_count, sizeof *m->holes, compare_holes);
+    for (f->hole = m->holes; f->hole < end; f->hole++)
+        EG_TRY(from_fallbacks(f, error));
+    EG_TRY(ask_holders(f, error));
+    for (f->hole = m->holes; f->hole < end; f->hole++) {
+        if (!f->hole->filled)
+            EG_TRY(from_holders(f, error));
+        if (!f->hole->filled)
+            EG_TRY(from_nothing(f, error));
     }
-    return done ? ENGRAM_OK : from_nothing(f, error);
+    return ENGRAM_OK;
 }
 
 static engram_status no_key(eg_mending *m, eg_view key, eg_view value, engram_error *error)
@@ -361,13 +456,10 @@ static engram_status no_key(eg_mending *m, eg_view key, eg_view value, engram_er
 
 static engram_status fill_all(eg_mending *m, engram_error *error)
 {
-    engram_status status = ENGRAM_OK;
     filling f = {.mending = m};
-    for (size_t i = 0; i < m->hole_count && status == ENGRAM_OK; i++) {
-        f.hole = &m->holes[i];
-        status = fill_hole(&f, error);
-    }
+    engram_status status = fill_holes(&f, error);
     eg_buffer_fini(&f.refs);
+    eg_buffer_fini(&f.known);
     return status;
 }
 
@@ -378,10 +470,11 @@ engram_status eg_mend_fill(eg_mending *m, engram_error *error)
 
 /* ---- holders ---- */
 
-static int compare_ids(const void *a, const void *b)
+enum { PAIR_SIZE = 16 }; /* chunk and inode of a holder's key */
+
+static int compare_pairs(const void *a, const void *b)
 {
-    uint64_t x = eg_get_u64(a), y = eg_get_u64(b);
-    return (x > y) - (x < y);
+    return memcmp(a, b, PAIR_SIZE);
 }
 
 static engram_status check_holder(eg_mending *m, uint64_t chunk, uint64_t inode, uint32_t count,
@@ -389,6 +482,10 @@ static engram_status check_holder(eg_mending *m, uint64_t chunk, uint64_t inode,
 {
     uint8_t value[4];
     eg_key key = eg_key_holder(chunk, inode);
+    if (m->listed != NULL) {
+        eg_write_bytes(m->listed, key.bytes + 1, PAIR_SIZE);
+        return m->listed->failed ? eg_repair_no_memory(error) : ENGRAM_OK;
+    }
     engram_status status = eg_builder_get(&m->builder, &key, &m->value, error);
     m->holders++;
     if (status != ENGRAM_OK && status != ENGRAM_NOT_FOUND)
@@ -442,22 +539,30 @@ static engram_status count_holder(eg_mending *m, eg_view key, eg_view value, eng
     return eg_builder_remove(&m->builder, key, error);
 }
 
-/* Whether the inode refers to the chunk at all. */
-static engram_status find_ref(void *context, uint64_t offset, eg_chunk_ref ref, engram_error *error)
-{
-    (void)offset, (void)error;
-    return ref.id == *(const uint64_t *)context ? ENGRAM_CANCELLED : ENGRAM_OK;
-}
-
 static engram_status drop_holder(eg_mending *m, eg_view key, eg_view value, engram_error *error)
 {
-    uint64_t chunk = eg_get_be64(key.data + 1), inode = eg_get_be64(key.data + 9);
     (void)value;
-    engram_status status = eg_fs_refs(m->root, inode, 0, find_ref, &chunk, error);
-    if (status != ENGRAM_OK)
-        return status == ENGRAM_CANCELLED ? ENGRAM_OK : status;
-    eg_mend_say(m, "chunk %" PRIu64 " is not held by inode %" PRIu64, chunk, inode);
+    if (m->listed->size != 0 && bsearch(key.data + 1, m->listed->data, m->listed->size / PAIR_SIZE,
+                                        PAIR_SIZE, compare_pairs) != NULL)
+        return ENGRAM_OK;
+    eg_mend_say(m, "chunk %" PRIu64 " is not held by inode %" PRIu64, eg_get_be64(key.data + 1),
+                eg_get_be64(key.data + 9));
     return eg_builder_remove(&m->builder, key, error);
+}
+
+static engram_status drop_holders(eg_mending *m, engram_error *error)
+{
+    eg_buffer listed = {0};
+    m->listed = &listed;
+    m->run.inode = 0;
+    engram_status status = eg_mend_pass(m, 'E', gather_refs, end_holders, error);
+    if (listed.size > PAIR_SIZE)
+        qsort(listed.data, listed.size / PAIR_SIZE, PAIR_SIZE, compare_pairs);
+    if (status == ENGRAM_OK)
+        status = eg_mend_pass(m, 'R', drop_holder, NULL, error);
+    m->listed = NULL;
+    eg_buffer_fini(&listed);
+    return status;
 }
 
 engram_status eg_mend_holders(eg_mending *m, engram_error *error)
@@ -469,5 +574,5 @@ engram_status eg_mend_holders(eg_mending *m, engram_error *error)
     EG_TRY(eg_mend_pass(m, 'R', count_holder, NULL, error));
     bool too_many = m->totals.others != m->holders;
     m->totals = (eg_tree_totals){0};
-    return too_many ? eg_mend_pass(m, 'R', drop_holder, NULL, error) : ENGRAM_OK;
+    return too_many ? drop_holders(m, error) : ENGRAM_OK;
 }

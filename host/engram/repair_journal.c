@@ -3,8 +3,10 @@
  * Read twice, as recovery does: what it says of segments, and then the transactions. Where recovery would
  * refuse to go on, the log ends here; what lies behind is counted and goes to the quarantine with it. A
  * transaction that does not fit the tree any more, because that has lost what it changes, is left out as a
- * whole and named. */
+ * whole and named. A version for each group would be more than memory may hold: as at commit, every other one
+ * goes when they are many, but for those that are labelled or named. */
 #include <inttypes.h>
+#include <stdlib.h>
 
 #include "base/memory.h"
 #include "base/status.h"
@@ -93,14 +95,22 @@ static engram_status scan_whole(void *context, const eg_record *last, eg_view op
     eg_repair *r = context;
     eg_reader in = eg_reader_make(operations.data, operations.size);
     eg_op op;
-    (void)last;
     while (eg_op_next(&in, &op)) {
+        if (!eg_apply_knows(op.tag)) /* refused before anything is changed */
+            return eg_fail(error, ENGRAM_NEWER,
+                           "%s: journal record %" PRIu64
+                           ": operation %u is not known to this version of engram",
+                           r->dir, last->sequence, op.tag);
         if (op.tag == EG_OP_SEGMENT)
             EG_TRY(note_segment(r, eg_reader_make(op.body.data, op.body.size), error));
         bool has_id = op.tag == EG_OP_WRITE_CHUNK || (op.tag == EG_OP_CHUNK && op.body.size >= 8);
         if (has_id && eg_get_u64(op.body.data) >= r->chunk_next)
             r->chunk_next = eg_get_u64(op.body.data) + 1;
+        if (op.tag == EG_OP_SNAPSHOT && op.body.size >= 8 && eg_get_u64(op.body.data) != 0)
+            eg_write_bytes(&r->named, op.body.data, 8);
     }
+    if (r->named.failed)
+        return eg_repair_no_memory(error);
     return in.failed ? eg_fail(error, ENGRAM_DAMAGED, "a journal record holds a malformed operation")
                      : ENGRAM_OK;
 }
@@ -126,16 +136,29 @@ static engram_status find_rest(eg_repair *r, eg_journal_rest *rest, engram_error
     return status == ENGRAM_OK ? status : eg_fail(error, status, "%s", inner.message);
 }
 
+static engram_status move_files(eg_repair *r, const eg_journal_files *files, engram_error *error)
+{
+    for (size_t i = 0; i < files->count; i++)
+        if (files->numbers[i] >= r->state.journal.file)
+            EG_TRY(eg_repair_move(r, error, "journal/%08" PRIu64 ".wal", files->numbers[i]));
+    return ENGRAM_OK;
+}
+
 /* The whole log goes away: what is good of it will be in the checkpoint. */
 static engram_status move_log(eg_repair *r, engram_error *error)
 {
     eg_journal_files files = {0};
+    engram_error inner = {0};
     char *dir = eg_path_join(r->dir, "journal");
-    engram_status status = dir == NULL ? eg_repair_no_memory(error) : ENGRAM_OK;
-    if (status == ENGRAM_OK && eg_journal_files_list(&files, r->io, dir, NULL) == ENGRAM_OK)
-        for (size_t i = 0; i < files.count && status == ENGRAM_OK; i++)
-            if (files.numbers[i] >= r->state.journal.file)
-                status = eg_repair_move(r, error, "journal/%08" PRIu64 ".wal", files.numbers[i]);
+    if (dir == NULL)
+        return eg_repair_no_memory(error);
+    engram_status status = eg_journal_files_list(&files, r->io, dir, &inner);
+    if (status == ENGRAM_OK)
+        status = move_files(r, &files, error);
+    else if (status == ENGRAM_NOT_FOUND) /* no such folder */
+        status = ENGRAM_OK;
+    else
+        eg_fail(error, status, "%s", inner.message);
     eg_journal_files_fini(&files);
     eg_free(dir);
     return status;
@@ -154,10 +177,29 @@ static void tell_damage(eg_repair *r, const eg_journal_rest *rest, const char *w
         eg_repair_lose(r, "journal: everything from record %" PRIu64 " on is lost",
                        r->end.sequence);
     r->done->transactions_lost += rest->commits;
+}
+
+/* No number that a lost record may have given out is given out again: somebody may know it. */
+static void skip_numbers(eg_repair *r, const eg_journal_rest *rest)
+{
+    enum { VERSIONS = 1 << 20 }; /* where nothing tells */
+    const uint64_t wide = UINT64_C(1) << 32;
+    uint64_t last = rest->sequence_last;
+    if (r->manifest.clean && r->manifest.clean_end.sequence > last)
+        last = r->manifest.clean_end.sequence - 1;
+    r->sequence_last = last;
+    r->versions_lost = last >= r->end.sequence ? last - r->end.sequence + 1 : VERSIONS;
+    r->chunk_next += wide;
+    r->inode_next += wide;
+    r->transaction_next += wide;
     if (rest->transaction_last >= r->transaction_next)
         r->transaction_next = rest->transaction_last + 1;
-    if (rest->sequence_last > r->sequence_last)
-        r->sequence_last = rest->sequence_last;
+}
+
+static int compare_numbers(const void *a, const void *b)
+{
+    uint64_t x = eg_get_u64(a), y = eg_get_u64(b);
+    return (x > y) - (x < y);
 }
 
 engram_status eg_repair_scan_journal(eg_repair *r, engram_error *error)
@@ -172,11 +214,15 @@ engram_status eg_repair_scan_journal(eg_repair *r, engram_error *error)
     if (r->end.sequence == 0)
         r->end = (eg_journal_end){.file = r->state.journal.file, .sequence = r->state.journal.sequence};
     EG_TRY(find_rest(r, &rest, error));
+    r->chunk_end = r->chunk_next;
+    if (r->named.size != 0)
+        qsort(r->named.data, r->named.size / 8, 8, compare_numbers);
     r->journal_last = rest.file_last > r->state.journal.file ? rest.file_last : r->state.journal.file;
     if (status == ENGRAM_OK)
         return ENGRAM_OK;
-    r->broken = r->journal_is_bad = true;
+    r->broken = r->journal_is_bad = r->is_past = true;
     tell_damage(r, &rest, why.message);
+    skip_numbers(r, &rest);
     return move_log(r, error);
 }
 
@@ -187,8 +233,9 @@ typedef struct replay_context {
     gathering gathering;
     eg_root *root;
     uint64_t version, time_ns;
+    size_t first;    /* of the versions made here */
     eg_buffer label; /* of the group at hand */
-    bool in_group;
+    bool in_group, keep;
     uint64_t left_out;
 } replay_context;
 
@@ -201,7 +248,11 @@ static engram_status take_chunk(eg_repair *r, eg_view body, engram_error *error)
     chunk.id = id;
     if (id < eg_store_next_id(r->store))
         return eg_salvage_offer(r->salvage, &chunk, error);
-    return eg_store_append(r->store, &chunk, 1, &id, error);
+    engram_error inner = {0};
+    engram_status status = eg_store_append(r->store, &chunk, 1, &id, &inner);
+    return status == ENGRAM_OK || status == ENGRAM_INVALID
+               ? ENGRAM_OK
+               : eg_fail(error, status, "%s", inner.message);
 }
 
 static engram_status take_chunks(eg_repair *r, eg_view operations, engram_error *error)
@@ -236,12 +287,45 @@ static engram_status apply(replay_context *c, eg_view operations, eg_apply *a, e
     return ENGRAM_OK;
 }
 
+/* Every other one of those that nothing keeps goes, so that the rest stays spread over time. */
+static void thin(replay_context *c)
+{
+    enum { LOOSE_MAX = 1024, LOOSE_MIN = 16, UNWRITTEN_MAX = 64 << 20 };
+    eg_repair *r = c->repair;
+    size_t loose = 0, left = c->first;
+    bool drop = false;
+    for (size_t i = c->first; i < r->version_count; i++)
+        loose += !r->versions[i].keep;
+    bool much = eg_nodes_unwritten_size(r->nodes) > UNWRITTEN_MAX;
+    if (loose <= (much ? LOOSE_MIN : LOOSE_MAX))
+        return;
+    for (size_t i = c->first; i < r->version_count; i++) {
+        drop = !r->versions[i].keep && !drop;
+        if (drop)
+            eg_repair_drop_version(&r->versions[i]);
+        else
+            r->versions[left++] = r->versions[i];
+    }
+    r->version_count = left;
+}
+
+/* Then a record that comes names it. */
+static bool is_named(const eg_repair *r, uint64_t version)
+{
+    return r->named.size != 0 &&
+           bsearch(&version, r->named.data, r->named.size / 8, 8, compare_numbers) != NULL;
+}
+
 static engram_status end_group(replay_context *c, engram_error *error)
 {
-    c->in_group = false;
+    eg_repair *r = c->repair;
+    thin(c);
     engram_status status =
-        eg_repair_add_version(c->repair, c->version, c->time_ns, eg_root_retain(c->root),
+        eg_repair_add_version(r, c->version, c->time_ns, eg_root_retain(c->root),
                               (eg_view){c->label.data, c->label.size}, error);
+    if (status == ENGRAM_OK)
+        r->versions[r->version_count - 1].keep |= c->keep || is_named(r, c->version);
+    c->in_group = c->keep = false;
     eg_buffer_clear(&c->label);
     return status;
 }
@@ -280,15 +364,22 @@ static engram_status replay_whole(void *context, const eg_record *last, eg_view 
     c->in_group = true;
     EG_TRY(take_chunks(c->repair, operations, error));
     engram_status status = apply(c, operations, &a, &why);
-    if (status == ENGRAM_OK && a.labelled)
+    if (status == ENGRAM_OK && a.labelled) {
+        eg_buffer_clear(&c->label);
         eg_write_bytes(&c->label, a.label.data, a.label.size);
+    }
+    c->keep |= status == ENGRAM_OK && a.keep;
     eg_apply_fini(&a);
-    if (status == ENGRAM_IO || status == ENGRAM_NO_MEMORY)
+    if (c->label.failed)
+        return eg_repair_no_memory(error);
+    if (status == ENGRAM_IO || status == ENGRAM_NO_MEMORY || status == ENGRAM_NEWER)
         return eg_fail(error, status, "%s", why.message);
     if (status != ENGRAM_OK)
         leave_out(c, why.message);
-    if (!ends_group(operations, c->repair->hash))
+    if (!ends_group(operations, c->repair->hash)) { /* a crash may leave the beginning of a group */
+        c->repair->has_hash = c->repair->has_bundle = false;
         return ENGRAM_OK;
+    }
     c->repair->has_hash = true;
     return end_group(c, error);
 }
@@ -306,6 +397,7 @@ engram_status eg_repair_replay(eg_repair *r, engram_error *error)
     const eg_repair_version *base = &r->versions[r->version_count - 1];
     replay_context c = {.repair = r,
                         .root = eg_root_retain(base->root),
+                        .first = r->version_count,
                         .version = base->number,
                         .time_ns = base->time_ns};
     eg_journal_end end;

@@ -6,6 +6,7 @@
 #include <inttypes.h>
 #include <stdarg.h>
 #include <stdio.h>
+#include <stdlib.h>
 
 #include "base/memory.h"
 #include "base/status.h"
@@ -194,8 +195,35 @@ static void tell_hurt(eg_mending *m, const struct eg_hurt *h)
     eg_buffer_fini(&path);
 }
 
+static int compare_hurt(const void *a, const void *b)
+{
+    const struct eg_hurt *x = a, *y = b;
+    if (x->inode != y->inode)
+        return x->inode < y->inode ? -1 : 1;
+    return (x->first_at > y->first_at) - (x->first_at < y->first_at);
+}
+
+/* A file may have lost chunks, and pieces of its content too: it is told once. */
+static void merge_hurt(eg_mending *m)
+{
+    size_t left = 0;
+    if (m->hurt_count > 1)
+        qsort(m->hurt, m->hurt_count, sizeof *m->hurt, compare_hurt);
+    for (size_t i = 0; i < m->hurt_count; i++) {
+        struct eg_hurt *last = left != 0 ? &m->hurt[left - 1] : NULL;
+        if (last == NULL || last->inode != m->hurt[i].inode) {
+            m->hurt[left++] = m->hurt[i];
+            continue;
+        }
+        last->chunks += m->hurt[i].chunks;
+        last->bytes += m->hurt[i].bytes;
+    }
+    m->hurt_count = left;
+}
+
 static void tell_losses(eg_mending *m)
 {
+    merge_hurt(m);
     if (m->told > TOLD_MAX)
         eg_repair_say(m->repair, "version %" PRIu64 ": and %" PRIu64 " more such changes",
                       m->number, m->told - TOLD_MAX);

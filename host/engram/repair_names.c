@@ -156,54 +156,80 @@ engram_status eg_mend_names(eg_mending *m, engram_error *error)
 
 /* ---- what has no name ---- */
 
-static const char folder[] = "lost+found";
-
-/* The directory, made when it is first needed. */
-static engram_status need_lost_and_found(eg_mending *m, engram_error *error)
+static engram_status put_name(eg_mending *m, const name *n, engram_error *error)
 {
-    name n = {.directory = EG_INODE_ROOT,
-              .text = {(const uint8_t *)folder, sizeof folder - 1},
-              .kind = EG_KIND_DIRECTORY};
-    eg_inode inode;
-    if (m->lost_and_found != 0)
-        return ENGRAM_OK;
-    eg_key key = eg_key_entry(n.directory, n.text);
+    eg_key parent = eg_key_parent(n->inode, n->directory, n->text);
+    EG_TRY(put_entry(m, n, error));
+    return eg_builder_put(&m->builder, eg_key_view(&parent), (eg_view){n->text.data, 0}, error);
+}
+
+/* The entry of that name: its inode and kind; 0 when there is none. */
+static engram_status find_entry(eg_mending *m, uint64_t directory, const char *text, uint64_t *inode,
+                                uint8_t *kind, engram_error *error)
+{
+    eg_key key = eg_key_entry(directory, (eg_view){(const uint8_t *)text, strlen(text)});
     engram_status status = eg_builder_get(&m->builder, &key, &m->value, error);
-    if (status == ENGRAM_OK && m->value.size == 9) {
-        m->lost_and_found = eg_get_u64(m->value.data);
-        EG_TRY(eg_mend_get_inode(m, m->lost_and_found, &inode, error));
-        return inode.kind == EG_KIND_DIRECTORY
-                   ? ENGRAM_OK
-                   : eg_fail(error, ENGRAM_EXISTS,
-                             "'%s' is needed for what has lost its name, but is no directory: "
-                             "rename it, then repair",
-                             folder);
-    }
-    if (status != ENGRAM_NOT_FOUND)
-        return status;
-    m->lost_and_found = n.inode = m->repair->inode_next;
+    *inode = status == ENGRAM_OK && m->value.size == 9 ? eg_get_u64(m->value.data) : 0;
+    *kind = *inode != 0 ? m->value.data[8] : 0;
+    return status == ENGRAM_NOT_FOUND ? ENGRAM_OK : status;
+}
+
+static void number_name(char *text, size_t size, const char *stem, unsigned number)
+{
+    if (number == 0)
+        snprintf(text, size, "%s", stem);
+    else
+        snprintf(text, size, "%s.%u", stem, number);
+}
+
+static engram_status make_folder(eg_mending *m, engram_error *error)
+{
+    eg_inode inode;
+    name n = {.directory = EG_INODE_ROOT,
+              .inode = m->repair->inode_next,
+              .text = {(const uint8_t *)m->folder, strlen(m->folder)},
+              .kind = EG_KIND_DIRECTORY};
+    m->lost_and_found = n.inode;
     EG_TRY(eg_mend_make_inode(m, n.inode, EG_KIND_DIRECTORY, error));
     EG_TRY(eg_mend_get_inode(m, n.inode, &inode, error));
     inode.link_count = 1;
     EG_TRY(eg_mend_put_inode(m, n.inode, &inode, error));
-    EG_TRY(put_entry(m, &n, error));
-    key = eg_key_parent(n.inode, n.directory, n.text);
-    return eg_builder_put(&m->builder, eg_key_view(&key), (eg_view){n.text.data, 0}, error);
+    return put_name(m, &n, error);
+}
+
+/* The directory, made when it is first needed; where a file has its name it gets another. */
+static engram_status need_lost_and_found(eg_mending *m, engram_error *error)
+{
+    uint8_t kind = 0;
+    for (unsigned i = 0; m->lost_and_found == 0; i++) {
+        uint64_t found;
+        number_name(m->folder, sizeof m->folder, "lost+found", i);
+        EG_TRY(find_entry(m, EG_INODE_ROOT, m->folder, &found, &kind, error));
+        if (found == 0)
+            return make_folder(m, error);
+        if (kind == EG_KIND_DIRECTORY)
+            m->lost_and_found = found;
+    }
+    return ENGRAM_OK;
 }
 
 static engram_status adopt(eg_mending *m, uint64_t number, eg_inode_kind kind, engram_error *error)
 {
-    char text[40];
+    char stem[40], text[60];
+    uint64_t taken = 1;
+    uint8_t kind_there;
     EG_TRY(need_lost_and_found(m, error));
-    snprintf(text, sizeof text, "inode-%" PRIu64, number);
+    snprintf(stem, sizeof stem, "inode-%" PRIu64, number);
+    for (unsigned i = 0; taken != 0; i++) {
+        number_name(text, sizeof text, stem, i);
+        EG_TRY(find_entry(m, m->lost_and_found, text, &taken, &kind_there, error));
+    }
     name n = {m->lost_and_found, number, {(const uint8_t *)text, strlen(text)}, (uint8_t)kind};
-    eg_key parent = eg_key_parent(number, n.directory, n.text);
     eg_repair_lose(m->repair,
                    "version %" PRIu64 ": the name of inode %" PRIu64 " is lost: it is %s/%s now",
-                   m->number, number, folder, text);
+                   m->number, number, m->folder, text);
     m->repair->done->inodes_restored++;
-    EG_TRY(put_entry(m, &n, error));
-    return eg_builder_put(&m->builder, eg_key_view(&parent), (eg_view){n.text.data, 0}, error);
+    return put_name(m, &n, error);
 }
 
 /* Counts the names of an inode; of a directory all but the first go. */

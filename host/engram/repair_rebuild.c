@@ -267,11 +267,32 @@ static engram_status may_exist(rebuilding *b, uint64_t number, const eg_inode *i
     return ENGRAM_OK;
 }
 
-/* Its content stays if that can be read whole; else it comes with the record, from the same version. */
+static engram_status pass_ref(void *context, uint64_t offset, eg_chunk_ref ref, engram_error *error)
+{
+    (void)error;
+    *(uint64_t *)context = offset + ref.size;
+    return ENGRAM_OK;
+}
+
+/* Whether the version at hand knows all content of the inode. */
+static engram_status is_whole_there(rebuilding *b, uint64_t number, uint64_t size, bool *is_whole,
+                                    engram_error *error)
+{
+    uint64_t end = 0;
+    engram_error inner = {0};
+    engram_status status = eg_fs_refs(b->from->root, number, 0, pass_ref, &end, &inner);
+    if (eg_repair_is_end(status))
+        return eg_fail(error, status, "%s", inner.message);
+    *is_whole = status == ENGRAM_OK && end == size;
+    return ENGRAM_OK;
+}
+
+/* Its content stays if that can be read whole; else it comes with the record, from the same version, if that
+ * has it. */
 static engram_status take_inode(rebuilding *b, eg_view key, eg_view value, engram_error *error)
 {
     eg_inode inode;
-    bool may, whole = true;
+    bool may, whole = true, whole_there = true;
     uint64_t number = eg_get_be64(key.data + 1), end = 0;
     if (!eg_inode_decode(value, &inode))
         return ENGRAM_OK;
@@ -283,6 +304,10 @@ static engram_status take_inode(rebuilding *b, eg_view key, eg_view value, engra
     if (inode.kind == EG_KIND_FILE && whole)
         inode.size = end;
     if (!whole)
+        EG_TRY(is_whole_there(b, number, inode.size, &whole_there, error));
+    if (!whole_there)
+        return ENGRAM_OK;
+    if (!whole)
         EG_TRY(eg_builder_remove_all(&b->builder, 'E', number, error));
     eg_buffer_clear(&b->record);
     eg_inode_encode(&inode, &b->record);
@@ -292,19 +317,31 @@ static engram_status take_inode(rebuilding *b, eg_view key, eg_view value, engra
     return eg_builder_put(&b->builder, key, (eg_view){b->record.data, b->record.size}, error);
 }
 
+/* Whether the inode was changed last in the same version here and there. */
+static engram_status is_as_there(rebuilding *b, uint64_t number, bool *is_same, engram_error *error)
+{
+    eg_inode here, there;
+    engram_error inner = {0};
+    eg_key record = eg_key_inode(number);
+    EG_TRY(has_key(b, &record, is_same, error));
+    if (!*is_same)
+        return ENGRAM_OK;
+    engram_status status = eg_root_get(b->from->root, eg_key_view(&record), &b->other, &inner);
+    if (eg_repair_is_end(status))
+        return eg_fail(error, status, "%s", inner.message);
+    *is_same = status == ENGRAM_OK &&
+               eg_inode_decode((eg_view){b->value.data, b->value.size}, &here) &&
+               eg_inode_decode((eg_view){b->other.data, b->other.size}, &there) &&
+               here.modified_version == there.modified_version;
+    return ENGRAM_OK;
+}
+
 /* An attribute of an inode that is in the same state here and there. */
 static engram_status take_attribute(rebuilding *b, eg_view key, eg_view value, engram_error *error)
 {
-    eg_inode here, there;
-    eg_key record = eg_key_inode(eg_get_be64(key.data + 1));
-    bool has;
-    EG_TRY(has_key(b, &record, &has, error));
-    if (!has || !eg_inode_decode((eg_view){b->value.data, b->value.size}, &here) ||
-        eg_root_get(b->from->root, eg_key_view(&record), &b->other, NULL) != ENGRAM_OK ||
-        !eg_inode_decode((eg_view){b->other.data, b->other.size}, &there) ||
-        here.modified_version != there.modified_version)
-        return ENGRAM_OK;
-    return eg_builder_put(&b->builder, key, value, error);
+    bool is_same;
+    EG_TRY(is_as_there(b, eg_get_be64(key.data + 1), &is_same, error));
+    return is_same ? eg_builder_put(&b->builder, key, value, error) : ENGRAM_OK;
 }
 
 static engram_status take_first(void *context, eg_view key, eg_view value, engram_error *error)

@@ -4,8 +4,10 @@
  * first. From it on backwards, a version whose difference to the next newer one can be read lacks the same
  * nodes as that, and the difference on top of what became of that one makes it whole at the cost of what
  * differs. Where the difference itself is damaged, a version that is to be kept is rebuilt by itself, and
- * another one goes: its neighbours tell nearly the same. */
+ * another one goes: its neighbours tell nearly the same; the one before is then compared with the one after.
+ * What the catalog has lost is looked for in the leaves of earlier ones. */
 #include <inttypes.h>
+#include <stdlib.h>
 
 #include "base/clock.h"
 #include "base/memory.h"
@@ -60,12 +62,60 @@ static engram_status lose_entries(void *context, eg_view low, eg_view high, eg_n
     return note_bad_node(r, node, error);
 }
 
+static bool is_known(const eg_repair *r, uint64_t number)
+{
+    for (size_t i = 0; i < r->version_count; i++)
+        if (r->versions[i].number == number)
+            return true;
+    return false;
+}
+
+typedef struct old_leaves {
+    eg_repair *repair;
+    eg_gaps gaps; /* of the catalog */
+} old_leaves;
+
+static engram_status take_old_entry(void *context, eg_view key, eg_view value, engram_error *error)
+{
+    old_leaves *o = context;
+    bool is_entry = key.size == 9 && key.data[0] == 'V' && value.size >= EG_CATALOG_FIXED;
+    if (!is_entry || !eg_gaps_has(&o->gaps, key) ||
+        is_known(o->repair, eg_get_be64(key.data + 1)))
+        return ENGRAM_OK;
+    return take_entry(o->repair, key, value, error);
+}
+
+static int compare_versions(const void *a, const void *b)
+{
+    const eg_repair_version *x = a, *y = b;
+    return (x->number > y->number) - (x->number < y->number);
+}
+
+/* Earlier catalogs had other leaves in the place of what cannot be read; the newest of them count. */
+static engram_status search_old_leaves(eg_repair *r, eg_root *catalog, engram_error *error)
+{
+    old_leaves o = {.repair = r};
+    const eg_tree_salvage salvage = {.context = &o, .entry = take_old_entry};
+    size_t before = r->version_count;
+    engram_status status = eg_repair_find_gaps(r, catalog, &o.gaps, error);
+    if (status == ENGRAM_OK && o.gaps.count != 0)
+        status = eg_nodes_salvage_leaves(r->nodes, &salvage, error);
+    if (r->version_count > 1)
+        qsort(r->versions, r->version_count, sizeof *r->versions, compare_versions);
+    if (r->version_count > before)
+        eg_repair_say(r, "%zu versions are known from earlier catalogs", r->version_count - before);
+    eg_gaps_fini(&o.gaps);
+    return status;
+}
+
 engram_status eg_repair_load_versions(eg_repair *r, engram_error *error)
 {
     eg_root *catalog = NULL;
     const eg_tree_salvage salvage = {r, take_entry, lose_entries};
     EG_TRY(eg_root_open(r->nodes, r->state.catalog, &catalog, error));
     engram_status status = eg_root_salvage(catalog, &salvage, error);
+    if (status == ENGRAM_OK)
+        status = search_old_leaves(r, catalog, error);
     eg_root_release(catalog);
     EG_TRY(status);
     eg_repair_version *last = r->version_count != 0 ? &r->versions[r->version_count - 1] : NULL;
@@ -195,7 +245,8 @@ static engram_status patch_totals(patch *p, const eg_view *from, const eg_view *
     if (from == NULL || to == NULL || !p->has_totals || !eg_totals_decode(*from, &a) ||
         !eg_totals_decode(*to, &b))
         return ENGRAM_OK;
-    t->next_inode = b.next_inode;
+    if (b.next_inode > t->next_inode)
+        t->next_inode = b.next_inode;
     t->files += b.files - a.files;
     t->directories += b.directories - a.directories;
     t->links += b.links - a.links;
@@ -216,6 +267,15 @@ static engram_status patch_key(void *context, eg_view key, const eg_view *from, 
                       : eg_builder_remove(&p->builder, key, error);
 }
 
+/* The next newer version that stays; there is one, since the checkpoint's does. */
+static const eg_repair_version *next_of(const eg_repair *r, size_t index)
+{
+    const eg_repair_version *next = &r->versions[index + 1];
+    while (next->lost)
+        next++;
+    return next;
+}
+
 /* What v was, on top of what became of the next newer one. ENGRAM_DAMAGED: the difference cannot be read. */
 static engram_status patch_version(eg_repair *r, const eg_repair_version *next,
                                    eg_repair_version *v, engram_error *error)
@@ -223,9 +283,13 @@ static engram_status patch_version(eg_repair *r, const eg_repair_version *next,
     patch p = {0};
     eg_root *root = NULL, *found = next->found != NULL ? next->found : next->root;
     engram_error inner = {0};
-    p.has_totals = eg_fs_totals(next->root, &p.totals, NULL) == ENGRAM_OK;
+    engram_status status = eg_fs_totals(next->root, &p.totals, &inner);
+    if (eg_repair_is_end(status))
+        return eg_fail(error, status, "%s", inner.message);
+    p.has_totals = status == ENGRAM_OK;
+    inner = (engram_error){0};
     EG_TRY(eg_builder_begin(&p.builder, r, next->root, error));
-    engram_status status = eg_root_diff(found, v->root, patch_key, &p, &inner);
+    status = eg_root_diff(found, v->root, patch_key, &p, &inner);
     if (status != ENGRAM_OK && status != ENGRAM_DAMAGED)
         eg_fail(error, status, "%s", inner.message);
     if (status == ENGRAM_OK)
@@ -266,10 +330,8 @@ static engram_status lacks_nodes(eg_repair *r, const eg_repair_version *next,
 static engram_status restore_version(eg_repair *r, size_t index, engram_error *error)
 {
     eg_repair_version *v = &r->versions[index];
-    const eg_repair_version *next = v + 1;
     engram_error inner = {0};
-    engram_status status =
-        next->lost ? ENGRAM_DAMAGED : patch_version(r, next, v, &inner);
+    engram_status status = patch_version(r, next_of(r, index), v, &inner);
     if (status == ENGRAM_OK) {
         r->broken = true;
         r->done->versions_rebuilt++;
@@ -304,8 +366,7 @@ static engram_status note_named(eg_repair *r, engram_error *error)
     return status;
 }
 
-/* One that is kept for ever is looked at in full. */
-static engram_status mend_kept(eg_repair *r, size_t index, engram_error *error)
+static engram_status mend_old(eg_repair *r, size_t index, engram_error *error)
 {
     eg_repair_version *v = &r->versions[index];
     eg_root *root = eg_root_retain(v->root);
@@ -323,22 +384,35 @@ static engram_status mend_kept(eg_repair *r, size_t index, engram_error *error)
     return ENGRAM_OK;
 }
 
+/* What verify looks at in full: versions that are kept for ever, and the oldest. */
+static engram_status mend_history(eg_repair *r, engram_error *error)
+{
+    bool is_oldest = true;
+    for (size_t i = 0; i + 1 < r->version_count; i++) {
+        const eg_repair_version *v = &r->versions[i];
+        if (v->lost || !v->listed)
+            continue;
+        if (v->keep || is_oldest)
+            EG_TRY(mend_old(r, i, error));
+        is_oldest = false;
+    }
+    return ENGRAM_OK;
+}
+
 engram_status eg_repair_settle_history(eg_repair *r, size_t base, engram_error *error)
 {
     uint64_t rebuilt = r->done->versions_rebuilt;
     EG_TRY(note_named(r, error));
     for (size_t i = base; i > 0; i--) {
         bool lacks;
-        EG_TRY(lacks_nodes(r, &r->versions[i], &r->versions[i - 1], &lacks, error));
+        EG_TRY(lacks_nodes(r, next_of(r, i - 1), &r->versions[i - 1], &lacks, error));
         if (lacks)
             EG_TRY(restore_version(r, i - 1, error));
-        if (r->versions[i - 1].keep && !r->versions[i - 1].lost)
-            EG_TRY(mend_kept(r, i - 1, error));
     }
     if (r->done->versions_rebuilt > rebuilt)
         eg_repair_say(r, "%" PRIu64 " retained versions are rebuilt",
                       r->done->versions_rebuilt - rebuilt);
-    return ENGRAM_OK;
+    return mend_history(r, error);
 }
 
 /* ---- the newest ---- */
@@ -371,7 +445,8 @@ static engram_status drop_snapshots(eg_repair *r, eg_root **root, uint64_t *chan
     return status;
 }
 
-/* What changes it becomes a version of its own: the state that had that number stays what it was. */
+/* What changes it becomes a version of its own: the state that had that number stays what it was. So it does, with a
+ * number above all that may have been, where a part of the journal is lost. */
 engram_status eg_repair_settle_newest(eg_repair *r, size_t base, engram_error *error)
 {
     size_t index = r->version_count - 1;
@@ -379,19 +454,21 @@ engram_status eg_repair_settle_newest(eg_repair *r, size_t base, engram_error *e
     bool is_rebuilt = r->versions[base].found != NULL;
     uint64_t changes = 0;
     uint64_t time_ns = eg_clock_wall_ns();
-    eg_mending plan = {
-        .number = v->number, .made = v->number + 1, .time_ns = time_ns, .tells = true};
+    eg_mending plan = {.number = v->number,
+                       .made = v->number + r->versions_lost + 1,
+                       .time_ns = time_ns,
+                       .tells = true};
     eg_root *root = eg_root_retain(v->root);
     engram_status status = mend_with(r, index, &plan, &root, &changes, error);
     if (status == ENGRAM_OK)
         status = drop_snapshots(r, &root, &changes, error);
-    if (status != ENGRAM_OK || (changes == 0 && !is_rebuilt)) {
+    if (status != ENGRAM_OK || (changes == 0 && !is_rebuilt && r->versions_lost == 0)) {
         eg_root_release(root);
         return status;
     }
     r->broken = true;
     if (!v->keep)
         v->lost = true; /* in its state nobody needs it */
-    eg_repair_say(r, "what the newest version is from now on is version %" PRIu64, v->number + 1);
+    eg_repair_say(r, "what the newest version is from now on is version %" PRIu64, plan.made);
     return eg_repair_add_version(r, plan.made, time_ns, root, (eg_view){0}, error);
 }

@@ -60,8 +60,12 @@ static engram_status verify_store(eg_engram *engram, const eg_verify_options *op
     verified->segments = totals.segments;
     verified->chunks = totals.chunks;
     pthread_mutex_init(&c.lock, NULL);
-    eg_store_verifier verifier = {options->subset, options->pool, &c,
-                                  store_problem,   store_vector,  store_progress};
+    eg_store_verifier verifier = {.subset = options->subset,
+                                  .pool = options->pool,
+                                  .context = &c,
+                                  .problem = store_problem,
+                                  .check_vector = store_vector,
+                                  .progress = store_progress};
     engram_status status = eg_store_verify(engram->store, &verifier, error);
     pthread_mutex_destroy(&c.lock);
     *problems += atomic_load(&c.problems);

@@ -7,7 +7,7 @@
 #include "base/memory.h"
 #include "store/internal.h"
 
-static engram_status check_chunk(const eg_new_chunk *chunk, size_t place, engram_error *error)
+engram_status eg_store_check_chunk(const eg_new_chunk *chunk, size_t place, engram_error *error)
 {
     bool is_delta = chunk->kind == EG_CORRECTION_DELTA;
     if (chunk->kind < EG_CORRECTION_DELTA || chunk->kind > EG_CORRECTION_VERBATIM)
@@ -151,7 +151,7 @@ engram_status eg_store_append(eg_store *store, const eg_new_chunk *chunks, size_
                               uint64_t *ids, engram_error *error)
 {
     for (size_t i = 0; i < count; i++)
-        EG_TRY(check_chunk(&chunks[i], i, error));
+        EG_TRY(eg_store_check_chunk(&chunks[i], i, error));
     pthread_mutex_lock(&store->append_lock);
     engram_status status = append_locked(store, chunks, count, ids, error);
     pthread_mutex_unlock(&store->append_lock);

@@ -11,7 +11,7 @@
 
 bool eg_store_tolerates(const eg_store *store, engram_status status)
 {
-    return store->options.tolerate && (status == ENGRAM_DAMAGED || status == ENGRAM_IO);
+    return store->options.tolerate && status == ENGRAM_DAMAGED;
 }
 
 engram_status eg_store_note_damage(eg_store *store, const eg_segment_state *lost,

@@ -135,6 +135,11 @@ engram_status eg_sealer_wait(eg_store *store, engram_error *error);
 /* Removes the spare and its file. */
 engram_status eg_sealer_drop_spare(eg_store *store, engram_error *error);
 
+/* ---- append.c ---- */
+
+/* ENGRAM_INVALID: no chunk can be so. */
+engram_status eg_store_check_chunk(const eg_new_chunk *chunk, size_t place, engram_error *error);
+
 /* ---- recover.c ---- */
 
 /* Finds the first segment number that no file and no state has. */

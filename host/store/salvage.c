@@ -324,14 +324,24 @@ static engram_status survey_segment(eg_salvage *s, survey *v, const eg_segment_s
                                     engram_error *error)
 {
     eg_segment *segment = listed(s, state->id);
-    const eg_store_verifier verifier = {1.0,          s->options.pool, v, note_problem,
-                                        vector_agrees, pass_progress};
+    const eg_store_verifier verifier = {.subset = 1.0,
+                                        .ends_with_disk = true,
+                                        .pool = s->options.pool,
+                                        .context = v,
+                                        .problem = note_problem,
+                                        .check_vector = vector_agrees,
+                                        .progress = pass_progress};
     v->problems = 0;
     v->bytes_before = v->bytes_done;
     if (segment != NULL)
         EG_TRY(eg_store_verify_segment(s->store, segment, &verifier, error));
-    return segment == NULL || v->problems != 0 ? add_source(s, state, segment, v, error)
-                                               : ENGRAM_OK;
+    bool is_good = segment != NULL && v->problems == 0;
+    bool has_more = is_good && s->options.exact && !eg_segment_is_exact(segment);
+    if (is_good && !has_more)
+        return ENGRAM_OK;
+    EG_TRY(add_source(s, state, segment, v, error));
+    s->sources[s->source_count - 1].about.has_more = has_more;
+    return ENGRAM_OK;
 }
 
 static engram_status survey_all(eg_salvage *s, engram_error *error)
@@ -469,6 +479,55 @@ const eg_salvage_segment *eg_salvage_get(const eg_salvage *salvage, size_t index
     return &salvage->sources[index].about;
 }
 
+typedef struct unnamed {
+    const eg_salvage *salvage;
+    uint64_t *numbers;
+    size_t count, capacity;
+} unnamed;
+
+static engram_status take_unnamed(void *context, const char *name)
+{
+    unnamed *u = context;
+    const eg_salvage_options *o = &u->salvage->options;
+    uint32_t number;
+    if (!eg_segment_parse_name(name, &number))
+        return ENGRAM_OK;
+    for (size_t i = 0; i < o->state_count; i++)
+        if (o->states[i].id == number && o->states[i].chunk_count != 0)
+            return ENGRAM_OK;
+    if (!eg_grow((void **)&u->numbers, &u->capacity, u->count + 1, sizeof *u->numbers))
+        return ENGRAM_NO_MEMORY;
+    u->numbers[u->count++] = number;
+    return ENGRAM_OK;
+}
+
+static int compare_numbers(const void *a, const void *b)
+{
+    const uint64_t *x = a, *y = b;
+    return (*x > *y) - (*x < *y);
+}
+
+engram_status eg_salvage_list_unnamed(const eg_salvage *s, uint64_t **numbers, size_t *count,
+                                      engram_error *error)
+{
+    unnamed u = {.salvage = s};
+    engram_error inner = {0};
+    engram_status status = s->store->io->list(s->store->io, s->store->dir, take_unnamed, &u, &inner);
+    if (status == ENGRAM_NOT_FOUND) /* no such folder */
+        status = ENGRAM_OK;
+    else if (status != ENGRAM_OK)
+        eg_fail(error, status, "cannot list %s", s->store->dir);
+    if (status != ENGRAM_OK) {
+        eg_free(u.numbers);
+        u = (unnamed){0};
+    }
+    if (u.count > 1)
+        qsort(u.numbers, u.count, sizeof *u.numbers, compare_numbers);
+    *numbers = u.numbers;
+    *count = u.count;
+    return status;
+}
+
 /* The good candidate of that id, or NULL. */
 static candidate *good_one(const eg_salvage *s, uint64_t id)
 {
@@ -492,7 +551,7 @@ static engram_status add_offer(eg_salvage *s, candidate *c, eg_view correction, 
 engram_status eg_salvage_offer(eg_salvage *s, const eg_new_chunk *chunk, engram_error *error)
 {
     uint32_t size;
-    if (eg_salvage_has(s, chunk->id, &size))
+    if (eg_store_check_chunk(chunk, 0, NULL) != ENGRAM_OK || eg_salvage_has(s, chunk->id, &size))
         return ENGRAM_OK;
     candidate c = {.source = OFFERED,
                    .record = {.id = chunk->id,

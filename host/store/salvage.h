@@ -16,6 +16,7 @@ typedef struct eg_salvage_options {
     const eg_segment_state *states; /* those that the store was opened with; lent */
     size_t state_count;
     uint64_t next_id; /* no committed chunk has this id or a higher one */
+    bool exact;       /* a file that holds more than its state says is not whole either */
     int level;        /* of packing what was a delta, as its base may go: 1 ... 9 */
     eg_pool *pool;    /* may be NULL */
     void *context;    /* of the functions */
@@ -27,6 +28,7 @@ typedef struct eg_salvage_options {
 typedef struct eg_salvage_segment {
     eg_segment_state state; /* as it should be */
     bool is_missing;        /* there is no such file */
+    bool has_more;          /* nothing is wrong but that there is more in the file */
     uint64_t problems;
     const char *reason;     /* the first of them */
     uint64_t good;          /* chunks of it that can be saved */
@@ -39,8 +41,12 @@ void eg_salvage_free(eg_salvage *salvage);
 size_t eg_salvage_count(const eg_salvage *salvage); /* of damaged segments, by rising id */
 const eg_salvage_segment *eg_salvage_get(const eg_salvage *salvage, size_t index);
 
-/* A copy of a chunk that came from elsewhere (the journal): kept if the store has no good one. They count once
- * they are settled. */
+/* Numbers of segment files on the disk that no state names, rising, in fresh memory (eg_free). Before anything is
+ * written. */
+engram_status eg_salvage_list_unnamed(const eg_salvage *salvage, uint64_t **numbers, size_t *count, engram_error *error);
+
+/* A copy of a chunk that came from elsewhere (the journal): kept if the store has no good one, and if it can
+ * be a chunk at all. They count once they are settled. */
 engram_status eg_salvage_offer(eg_salvage *salvage, const eg_new_chunk *chunk, engram_error *error);
 engram_status eg_salvage_settle(eg_salvage *salvage, engram_error *error);
 /* Whether the chunk is there, good, in a whole segment or to be saved; *size: of its bytes. Fast. */

@@ -119,11 +119,11 @@ engram_status eg_store_get_synced_states(eg_store *store, eg_segment_state **sta
 /* Segments with all that has been appended to them so far: on disk only after a sync. Fresh memory
  * (eg_free). */
 engram_status eg_store_get_states(eg_store *store, eg_segment_state **states, size_t *count, engram_error *error);
-/* What a store that was opened with tolerate does without: segments whose file is missing or damaged, so
- * that it could not be opened, and such as could not be recovered. Ids that may have been in a lost segment,
- * since no other has them, are ENGRAM_DAMAGED wherever they are asked for; its state stays among the states,
- * and its file is left alone. Where the last segments are lost, give next_id, which cannot be told then. The
- * reason names the file; lent until close. */
+/* What a store that was opened with tolerate does without: segments whose file is missing or damaged, so that it
+ * could not be opened, and such as could not be recovered; what the disk cannot read is ENGRAM_IO as ever. Ids that
+ * may have been in a lost segment, since no other has them, are ENGRAM_DAMAGED wherever they are asked for; its
+ * state stays among the states, and its file is left alone. Where the last segments are lost, give next_id, which
+ * cannot be told then. The reason names the file; lent until close. */
 size_t eg_store_damage_count(eg_store *store);
 const char *eg_store_get_damage(eg_store *store, size_t index);
 uint64_t eg_store_next_id(eg_store *store);
@@ -174,7 +174,8 @@ engram_status eg_store_get_totals(eg_store *store, eg_store_totals *totals, engr
  * re-encoded by check_vector when that is not NULL (returns whether they agree). */
 typedef struct eg_store_verifier {
     double subset;
-    eg_pool *pool; /* may be NULL */
+    bool ends_with_disk; /* a disk that cannot be read ends it with ENGRAM_IO, and is no finding */
+    eg_pool *pool;       /* may be NULL */
     void *context;
     void (*problem)(void *context, uint64_t chunk_id, const char *message);
     bool (*check_vector)(void *context, const uint8_t *bytes, size_t size, const uint8_t *vector, uint32_t spread);

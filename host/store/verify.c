@@ -20,6 +20,7 @@ typedef struct verification {
     pthread_mutex_t lock; /* of what follows, and around the caller's functions */
     uint64_t bytes_done;
     engram_status status; /* what kept us from going on */
+    engram_error reason;
 
     /* The segment that is being read. */
     eg_segment *segment;
@@ -42,15 +43,22 @@ static void report(verification *v, uint64_t chunk_id, const char *format, ...)
     pthread_mutex_unlock(&v->lock);
 }
 
+static bool is_end(const verification *v, engram_status status)
+{
+    return status == ENGRAM_NO_MEMORY || (status == ENGRAM_IO && v->verifier->ends_with_disk);
+}
+
 /* Takes a failure apart: what is wrong with the store is a finding, no memory is an end. */
 static bool note(verification *v, uint64_t chunk_id, engram_status status,
                  const engram_error *reason)
 {
     if (status == ENGRAM_OK)
         return true;
-    if (status == ENGRAM_NO_MEMORY) {
+    if (is_end(v, status)) {
         pthread_mutex_lock(&v->lock);
-        v->status = status;
+        if (v->status == ENGRAM_OK)
+            v->reason = *reason;
+        v->status = v->status == ENGRAM_OK ? status : v->status;
         pthread_mutex_unlock(&v->lock);
     } else {
         report(v, chunk_id, "%s", reason->message);
@@ -192,7 +200,9 @@ static void check_base(verification *v, const eg_chunk_record *record)
     if (record->kind != EG_CORRECTION_DELTA)
         return;
     engram_status status = eg_store_get_info(v->store, record->base, &base, &reason);
-    if (status != ENGRAM_OK)
+    if (is_end(v, status))
+        note(v, record->id, status, &reason);
+    else if (status != ENGRAM_OK)
         report(v, record->id, "%s: chunk %" PRIu64 ": its base: %s", eg_segment_name(v->segment),
                record->id, reason.message);
     else if (base.depth >= record->depth)
@@ -257,9 +267,9 @@ static engram_status verify_segments(eg_store *store, eg_segment *const *segment
     for (size_t i = 0; i < count && v.status == ENGRAM_OK; i++)
         check_segment(&v, segments[i]);
     pthread_mutex_destroy(&v.lock);
-    if (v.status != ENGRAM_OK)
+    if (v.status == ENGRAM_NO_MEMORY)
         return eg_fail(error, v.status, "no memory to verify %s", store->dir);
-    return ENGRAM_OK;
+    return v.status == ENGRAM_OK ? v.status : eg_fail(error, v.status, "%s", v.reason.message);
 }
 
 engram_status eg_store_verify_segment(eg_store *store, eg_segment *segment,

@@ -2,9 +2,14 @@
  *
  * A node that was read has passed its own check, so what a damaged one held is known by the bounds under
  * which its parent refers to it. A node that does not keep to its bounds counts as damaged: its entries
- * are not where any search would find them. */
+ * are not where any search would find them. Nodes are never overwritten, so that a leaf which an earlier version had
+ * in the place of a damaged one may still be in the file. */
 #include "tree/salvage.h"
 
+#include <string.h>
+
+#include "base/memory.h"
+#include "base/status.h"
 #include "tree/nodes.h"
 
 typedef struct walk {
@@ -95,4 +100,85 @@ engram_status eg_root_salvage(eg_root *root, const eg_tree_salvage *salvage, eng
     if (eg_link_empty(root->top))
         return ENGRAM_OK;
     return walk_link(&w, root->top, EG_LEVEL_ANY, (bounds){{(const uint8_t *)"", 0}, {0}}, error);
+}
+
+/* ---- leaves that nothing may refer to ---- */
+
+typedef struct leaf_list {
+    eg_nodes *nodes;
+    eg_node_ref *refs; /* what may be leaves, by rising address */
+    size_t count, capacity;
+    uint64_t end;
+} leaf_list;
+
+/* Where a node may begin in bytes, from at on; size: nowhere. */
+static size_t next_magic(const uint8_t *bytes, size_t size, size_t at)
+{
+    const uint8_t *hit = size - at < 4 ? NULL : memmem(bytes + at, size - at, "NODE", 4);
+    return hit != NULL ? (size_t)(hit - bytes) : size;
+}
+
+/* bytes: the header of a node at that address, if it is one. */
+static engram_status take_leaf(leaf_list *l, const uint8_t *bytes, uint64_t address,
+                               engram_error *error)
+{
+    enum { SIZE_AT = 4, ADDRESS_AT = 16, LEVEL_AT = 31 };
+    eg_node_ref ref = {address, eg_get_u32(bytes + SIZE_AT)};
+    if (bytes[LEVEL_AT] != 0 || eg_get_u64(bytes + ADDRESS_AT) != address || !eg_node_ref_ok(ref) ||
+        ref.size > l->end - address)
+        return ENGRAM_OK;
+    if (!eg_grow((void **)&l->refs, &l->capacity, l->count + 1, sizeof *l->refs))
+        return eg_fail(error, ENGRAM_NO_MEMORY, "no memory to look for nodes");
+    l->refs[l->count++] = ref;
+    return ENGRAM_OK;
+}
+
+/* Pieces overlap by what a header needs. */
+static engram_status find_leaves(leaf_list *l, uint8_t *bytes, size_t capacity, engram_error *error)
+{
+    eg_io *io = l->nodes->io;
+    eg_file *file = atomic_load(&l->nodes->file);
+    for (uint64_t from = EG_NODES_HEADER_SIZE; file != NULL && from < l->end;) {
+        size_t got;
+        EG_TRY(io->read_some(io, file, from, bytes, capacity, &got, error));
+        for (size_t at = next_magic(bytes, got, 0); at + EG_NODE_HEADER_SIZE <= got;
+             at = next_magic(bytes, got, at + 4))
+            EG_TRY(take_leaf(l, bytes + at, from + at, error));
+        if (got < capacity)
+            break;
+        from += capacity - EG_NODE_HEADER_SIZE + 1;
+    }
+    return ENGRAM_OK;
+}
+
+static engram_status visit_leaf(leaf_list *l, eg_node_ref ref, const eg_tree_salvage *salvage,
+                                engram_error *error)
+{
+    walk w = {l->nodes, salvage, 0};
+    eg_node *node = NULL;
+    engram_error why = {0};
+    engram_status status = eg_nodes_read(l->nodes, ref, 0, &node, &why);
+    if (status == ENGRAM_DAMAGED)
+        return ENGRAM_OK;
+    if (status != ENGRAM_OK)
+        return eg_fail(error, status, "%s", why.message);
+    status = walk_entries(&w, node, error);
+    eg_node_release(node);
+    return status;
+}
+
+engram_status eg_nodes_salvage_leaves(eg_nodes *nodes, const eg_tree_salvage *salvage,
+                                      engram_error *error)
+{
+    enum { PIECE = 1 << 20 };
+    leaf_list l = {.nodes = nodes, .end = atomic_load(&nodes->ledger.end)};
+    uint8_t *bytes = eg_alloc(PIECE);
+    engram_status status = bytes == NULL
+                               ? eg_fail(error, ENGRAM_NO_MEMORY, "no memory to look for nodes")
+                               : find_leaves(&l, bytes, PIECE, error);
+    eg_free(bytes);
+    for (size_t i = l.count; i > 0 && status == ENGRAM_OK; i--)
+        status = visit_leaf(&l, l.refs[i - 1], salvage, error);
+    eg_free(l.refs);
+    return status;
 }

@@ -16,4 +16,8 @@ typedef struct eg_tree_salvage {
 /* What entry or gap return ends the walk unless it is ENGRAM_OK. ENGRAM_IO and ENGRAM_NO_MEMORY end it too. */
 engram_status eg_root_salvage(eg_root *root, const eg_tree_salvage *salvage, engram_error *error);
 
+/* Calls entry for each entry of each leaf in the file that passes its own check, of whatever tree and version: of the
+ * leaf written last first, within a leaf in order. Reads the whole file. Nothing may be written meanwhile. */
+engram_status eg_nodes_salvage_leaves(eg_nodes *nodes, const eg_tree_salvage *salvage, engram_error *error);
+
 #endif
