@@ -66,10 +66,27 @@ double eg_holder_weight(uint64_t holders);
 /* The number of inodes that hold a chunk, up to a bound. */
 engram_status eg_holder_count(const eg_version *version, uint64_t chunk, uint64_t *count, engram_error *error);
 
-/* score.c: one file over all its chunks. *found false: nothing above the floor. */
+/* A chunk of a file that is like a chunk of the query. */
+typedef struct eg_place {
+    double value;     /* 0: none */
+    uint64_t offset;  /* in the file */
+    uint32_t size, probe;
+} eg_place;
+enum { EG_PLACES = 4 };
+
+/* score.c: one file over all its chunks. *found false: nothing above the floor. places: NULL, or room for EG_PLACES of each
+ * probe: the best ones, best first. */
 engram_status eg_score_file(eg_searcher *searcher, const eg_version *version, const eg_probes *probes, uint64_t inode,
-                            eg_query_hit *hit, bool *found, engram_error *error);
+                            eg_query_hit *hit, bool *found, eg_place *places, engram_error *error);
 /* J, interval, and containment of a pair. */
 void eg_score_pair(const eg_probe *probe, uint32_t matches, uint32_t spread, eg_query_hit *hit);
+
+/* query.c: the order of estimates: score, then jaccard, then path. For qsort. */
+int eg_compare_hits(const void *a, const void *b);
+
+/* rerank.c: looks at the stored bytes of hits (by file), fills their exact, and puts each EG_QUERY_RERANK of them in
+ * the order of it: how much of the query is in the file, in hundredths; then by Jaccard; then as estimated. */
+engram_status eg_rerank_hits(eg_searcher *searcher, const eg_version *version, const eg_probes *probes, eg_view query,
+                             eg_query_hit *hits, size_t count, engram_error *error);
 
 #endif
