@@ -19,9 +19,12 @@ struct eg_searcher {
     size_t span_count, span_capacity;
     size_t *loaded; /* rows taken of each segment */
     size_t segment_count, loaded_capacity;
+    /* live.c: the rows that count at a version without any filter, for the next query; NULL: not known. */
+    uint64_t *all_bits;
+    uint64_t all_version, all_rows, all_count;
 };
 
-/* live.c: which rows count. bits: one for each row, in fresh memory (eg_free). inodes: sorted numbers of the files that may be
+/* live.c: which rows count. bits: one for each row; lent by the searcher until its next query when there is no filter. inodes: sorted numbers of the files that may be
  * hits, or NULL: all but exclude. */
 typedef struct eg_live {
     uint64_t *bits;
@@ -29,6 +32,7 @@ typedef struct eg_live {
     uint64_t *inodes;   /* sorted; NULL: every file */
     size_t inode_count, inode_capacity;
     uint64_t exclude;
+    bool lent;          /* bits are the searcher's */
 } eg_live;
 engram_status eg_live_init(eg_searcher *searcher, const eg_version *version, const eg_query_options *options, eg_live *live, engram_error *error);
 void eg_live_fini(eg_live *live);

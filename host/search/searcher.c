@@ -30,6 +30,7 @@ void eg_searcher_free(eg_searcher *searcher)
     eg_arena_free(searcher->arena);
     eg_free(searcher->spans);
     eg_free(searcher->loaded);
+    eg_free(searcher->all_bits);
     eg_free(searcher);
 }
 
