@@ -38,8 +38,8 @@ typedef struct eg_query_pair { /* the best pair of chunks of a hit */
 
 /* What the stored bytes say. The windows are those of hypervectors, of the whole query and the whole file.
  *
- * A file is looked at whole up to 2 MiB + 4 times the query (256 MiB at most), while all files of a twenty have less
- * than 32 MiB + 32 times the query (1 GiB at most). Of others only the surroundings of the best pairs of chunks are,
+ * A file is looked at whole up to 1 MiB + 4 times the query (256 MiB at most), while all files of a twenty have less
+ * than 16 MiB + 32 times the query (1 GiB at most). Of others only the surroundings of the best pairs of chunks are,
  * 1 MiB + 4 times the query (8 MiB at most): then jaccard is not known, and containment is at least this. Ranges are
  * looked for in a file of up to 8 MiB everywhere, else in such surroundings, and so in a query of over 16 MiB. */
 typedef struct eg_query_exact {

@@ -29,6 +29,8 @@ typedef struct finder {
     uint32_t *places;        /* of a block: where it begins in bytes */
     uint32_t *block_pieces;  /* of a block: its piece */
     size_t head_mask, block_count;
+    uint64_t *filter; /* a bit for each hash that a block has: most positions have none */
+    size_t filter_mask;
     uint64_t *covered; /* a bit for each byte of the query */
     size_t covered_end;
     uint64_t work_left; /* bytes that may still be compared */
@@ -42,12 +44,26 @@ static engram_status no_memory(engram_error *error)
     return eg_fail(error, ENGRAM_NO_MEMORY, "out of memory for a query");
 }
 
-static size_t hash_block(const uint8_t *block)
+static inline uint64_t hash_block(const uint8_t *block)
 {
     uint64_t a = eg_get_u64(block) * 0x9E3779B97F4A7C15u,
              b = eg_get_u64(block + 8) * 0xC2B2AE3D27D4EB4Fu;
     uint64_t h = (a ^ a >> 32) + (b ^ b >> 29);
-    return (size_t)(h ^ h >> 31);
+    return h ^ h >> 31;
+}
+
+/* The filter takes the high bits, the heads the low ones. */
+static inline uint64_t filter_bit(const finder *f, uint64_t hash, size_t *word)
+{
+    *word = (size_t)(hash >> 38) & f->filter_mask;
+    return (uint64_t)1 << (hash >> 32 & 63);
+}
+
+static inline bool is_block(const finder *f, uint64_t hash)
+{
+    size_t word;
+    uint64_t bit = filter_bit(f, hash, &word);
+    return (f->filter[word] & bit) != 0;
 }
 
 /* Equal bytes from a and b on, at most limit. */
@@ -94,7 +110,11 @@ static void chain_blocks(finder *f)
         const eg_piece *piece = &f->pieces[p];
         for (size_t i = piece->size / BLOCK; i-- > 0;) {
             size_t place = piece->begin + i * BLOCK;
-            uint32_t *head = &f->heads[hash_block(f->bytes.data + place) & f->head_mask];
+            uint64_t hash = hash_block(f->bytes.data + place);
+            uint32_t *head = &f->heads[hash & f->head_mask];
+            size_t word;
+            uint64_t bit = filter_bit(f, hash, &word);
+            f->filter[word] |= bit;
             block--;
             f->places[block] = (uint32_t)place;
             f->block_pieces[block] = (uint32_t)p;
@@ -111,13 +131,15 @@ static engram_status index_blocks(finder *f, engram_error *error)
     while (heads < 2 * f->block_count)
         heads *= 2;
     f->head_mask = heads - 1;
+    f->filter_mask = heads / 4 - 1; /* 16 to 32 bits for each block */
+    f->filter = eg_alloc_zero(heads / 4, sizeof *f->filter);
     f->heads = eg_alloc_zero(heads, sizeof *f->heads);
     f->nexts = eg_alloc_zero(f->block_count + 1, sizeof *f->nexts);
     f->places = eg_alloc_zero(f->block_count + 1, sizeof *f->places);
     f->block_pieces = eg_alloc_zero(f->block_count + 1, sizeof *f->block_pieces);
     f->covered = eg_alloc_zero(f->query.size / 64 + 1, sizeof *f->covered);
-    if (f->heads == NULL || f->nexts == NULL || f->places == NULL || f->block_pieces == NULL ||
-        f->covered == NULL)
+    if (f->filter == NULL || f->heads == NULL || f->nexts == NULL || f->places == NULL ||
+        f->block_pieces == NULL || f->covered == NULL)
         return no_memory(error);
     chain_blocks(f);
     return ENGRAM_OK;
@@ -176,10 +198,10 @@ static eg_range extend(finder *f, size_t at, size_t block)
 
 /* The longest run through this position that covers something new; of equal ones that which reaches
  * farther, then the first in the file. */
-static eg_range best_at(finder *f, size_t at)
+static eg_range best_at(finder *f, size_t at, uint64_t hash)
 {
     eg_range best = {0};
-    uint32_t next = f->heads[hash_block(f->query.data + at) & f->head_mask];
+    uint32_t next = f->heads[hash & f->head_mask];
     unsigned candidates = 0;
     for (unsigned step = 0; next != 0; step++, next = f->nexts[next - 1]) {
         if (f->work_left == 0)
@@ -211,7 +233,10 @@ static engram_status scan_query(finder *f, size_t begin, size_t end, engram_erro
             if (at + BLOCK > end)
                 break;
         }
-        for (eg_range run = best_at(f, at); run.size != 0; run = best_at(f, at)) {
+        uint64_t hash = hash_block(f->query.data + at);
+        if (!is_block(f, hash))
+            continue;
+        for (eg_range run = best_at(f, at, hash); run.size != 0; run = best_at(f, at, hash)) {
             EG_TRY(keep(f, &run, error));
             skip_at = at + BLOCK;
         }
@@ -258,6 +283,7 @@ engram_status eg_ranges_find(eg_view query, const eg_piece *scan, size_t scan_co
         status = scan_query(&f, scan[i].offset, scan[i].offset + scan[i].size, error);
     if (status == ENGRAM_OK)
         hand_over(&f, ranges);
+    eg_free(f.filter);
     eg_free(f.heads);
     eg_free(f.nexts);
     eg_free(f.places);

@@ -12,9 +12,9 @@
 
 enum {
     MIB = 1 << 20,
-    WHOLE_BASE = 2 * MIB,
+    WHOLE_BASE = 1 * MIB,
     WHOLE_MAX = 256 * MIB, /* a file read whole */
-    TOTAL_BASE = 32 * MIB,
+    TOTAL_BASE = 16 * MIB,
     TOTAL_MAX = 1024 * MIB, /* all of them */
     PART_BASE = 1 * MIB,
     AT_HAND_MAX = 8 * MIB, /* of a file, in memory */
