@@ -89,7 +89,7 @@ void eg_score_pair(const eg_probe *probe, uint32_t matches, uint32_t spread, eg_
 int eg_compare_hits(const void *a, const void *b);
 
 /* rerank.c: looks at the stored bytes of hits (by file), fills their exact, and puts each EG_QUERY_RERANK of them in
- * the order of it: how much of the query is in the file, in hundredths; then by Jaccard; then as estimated. */
+ * the order of it: how much of the query is in the file, in hundredths; the longest run in common; Jaccard; as estimated. */
 engram_status eg_rerank_hits(eg_searcher *searcher, const eg_version *version, const eg_probes *probes, eg_view query,
                              eg_query_hit *hits, size_t count, engram_error *error);
 

@@ -283,7 +283,13 @@ static double within(const eg_query_hit *hit)
     return e->jaccard >= 0 || e->containment > hit->score ? e->containment : hit->score;
 }
 
-/* How much of the query is in the file, in hundredths; then the file that has least beside it. */
+static uint64_t longest_run(const eg_query_hit *hit)
+{
+    return hit->exact.ranges.count != 0 ? hit->exact.ranges.items[0].size : 0;
+}
+
+/* How much of the query is in the file, in hundredths; then the longest run of it, since its
+ * windows may be there here and there; then the file that has least beside it. */
 static int compare_exact(const void *a, const void *b)
 {
     const eg_query_hit *x = a, *y = b;
@@ -291,6 +297,8 @@ static int compare_exact(const void *a, const void *b)
     int steps_x = (int)(within_x * STEPS), steps_y = (int)(within_y * STEPS);
     if (steps_x != steps_y)
         return steps_x > steps_y ? -1 : 1;
+    if (longest_run(x) != longest_run(y))
+        return longest_run(x) > longest_run(y) ? -1 : 1;
     if (x->exact.jaccard != y->exact.jaccard)
         return x->exact.jaccard > y->exact.jaccard ? -1 : 1;
     if (within_x != within_y)

@@ -131,6 +131,7 @@ static void stays_within_pieces(void **state)
             memcpy(file + 60, query + 17, 480); /* across both */
         memcpy(at_hand, file + 100, 200);
         memcpy(at_hand + 200, file + 310, 200);
+        memcpy(query + 500, at_hand + 150, 100); /* what only seems to be one run */
         assert_int_equal(
             eg_ranges_find(q, &scan, 1, (eg_view){at_hand, AT_HAND}, pieces, 2, &ranges, NULL),
             ENGRAM_OK);

@@ -153,6 +153,31 @@ static void pieces_and_containers(void **state)
     tear_down(&f);
 }
 
+/* All windows of the query are in both, but only one has it in one piece, and that one is larger.
+ */
+static void one_piece_before_many(void **state)
+{
+    enum { SIZE = 4000, HALF = SIZE / 2, ADDED = 3000 };
+    static uint8_t asked[SIZE], whole[SIZE + ADDED], parts[SIZE + 7];
+    fixture f;
+    eg_query_result result;
+    (void)state;
+    set_up(&f);
+    rig_fill(whole, SIZE + ADDED, 3);
+    memcpy(asked, whole, SIZE);
+    memcpy(parts, asked + HALF, SIZE - HALF);
+    memcpy(parts + SIZE - HALF, asked, HALF + 7);
+    assert_ok(rig_put(&f.rig, "parts", parts, SIZE + 7, E));
+    assert_ok(rig_put(&f.rig, "whole", whole, SIZE + ADDED, E));
+    query(&f, (eg_view){asked, SIZE}, &(eg_query_options){.min = -1}, &result);
+    assert_int_equal(result.hit_count, 2);
+    assert_true(result.hits[0].exact.containment == 1 && result.hits[1].exact.containment == 1);
+    assert_true(result.hits[0].exact.jaccard < result.hits[1].exact.jaccard);
+    assert_string_equal(result.hits[0].path, "whole");
+    eg_query_result_fini(&result);
+    tear_down(&f);
+}
+
 static void same_hit(const eg_query_hit *a, const eg_query_hit *b)
 {
     assert_string_equal(a->path, b->path);
@@ -366,6 +391,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(exact_values_and_order),
         cmocka_unit_test(pieces_and_containers),
+        cmocka_unit_test(one_piece_before_many),
         cmocka_unit_test(pages),
         cmocka_unit_test(large_files),
         cmocka_unit_test(odd_bytes),
