@@ -18,6 +18,8 @@ enum {
     CANDIDATES_MAX = 16,
     STEPS_MAX = 64,
     FOUND_MAX = 4096,
+    WORK_BASE = 64 << 20,
+    WORK_FACTOR = 32,
     RESUME = EG_RANGE_MIN - 2
 };
 
@@ -277,7 +279,9 @@ engram_status eg_ranges_find(eg_view query, const eg_piece *scan, size_t scan_co
                 .piece_count = piece_count,
                 .complete = true};
     *ranges = (eg_ranges){0};
-    f.work_left = ((uint64_t)64 << 20) + 32 * ((uint64_t)query.size + bytes.size);
+    f.work_left = WORK_BASE + WORK_FACTOR * (uint64_t)bytes.size;
+    for (size_t i = 0; i < scan_count; i++)
+        f.work_left += WORK_FACTOR * (uint64_t)scan[i].size;
     engram_status status = index_blocks(&f, error);
     for (size_t i = 0; i < scan_count && status == ENGRAM_OK; i++)
         status = scan_query(&f, scan[i].offset, scan[i].offset + scan[i].size, error);

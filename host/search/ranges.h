@@ -8,7 +8,7 @@
  * the product of both sizes. A range is listed when it covers a byte of the query that those found before do not.
  *
  * Bounds: of equal blocks 16 are tried, 4,096 ranges are found, the longest EG_RANGES_MAX kept, and at most
- * 64 MiB + 32 times both sizes compared. */
+ * 64 MiB + 32 times what is scanned and what is at hand compared. */
 #ifndef EG_SEARCH_RANGES_H
 #define EG_SEARCH_RANGES_H
 
