@@ -9,12 +9,14 @@ enum { INPUT_SIZE_MAX = 1 << 30 };
 
 static const eg_option options[] = {
     {"count", 'k', "N", "hits wanted; default 10"},
+    {"skip", 0, "N", "leave out the first N hits"},
     {"min", 0, "J", "least score to show, 0 to 1; default: what is above noise"},
     {"by", 0, "file|chunk", "score whole files (default), or list single chunks"},
     {"prefix", 0, "PATH", "only what is stored below PATH"},
     {"via", 0, "root", "look only where bundles promise most; may miss hits"},
     {"share", 0, "P%", "with --via root: compare this share of the chunks; default 20%"},
     {"check", 0, NULL, "with --via root: compare all too, and tell what was missed"},
+    {"no-rerank", 0, NULL, "estimates only: do not look at stored bytes"},
     EG_OPTION_AT,
     {0},
 };
@@ -37,15 +39,18 @@ static engram_status read_via(const eg_cli *cli, eg_query_options *o, engram_err
 
 static engram_status read_options(const eg_cli *cli, eg_query_options *o, engram_error *error)
 {
-    uint64_t k = 10;
+    uint64_t k = 10, skip = 0;
     const char *by = eg_option_text(cli, "by");
     *o = (eg_query_options){.min = -1, .prefix = eg_option_text(cli, "prefix")};
     EG_TRY(eg_option_number(cli, "count", 1, 65536, &k, error));
+    EG_TRY(eg_option_number(cli, "skip", 0, 65536, &skip, error));
     EG_TRY(eg_option_share(cli, "min", &o->min, error));
     EG_TRY(read_via(cli, o, error));
     if (by != NULL && strcmp(by, "file") != 0 && strcmp(by, "chunk") != 0)
         return eg_fail(error, ENGRAM_INVALID, "--by %s: file or chunk is expected", by);
     o->k = (uint32_t)k;
+    o->skip = (uint32_t)skip;
+    o->estimate_only = eg_option_flag(cli, "no-rerank");
     o->by_chunk = by != NULL && strcmp(by, "chunk") == 0;
     return ENGRAM_OK;
 }
@@ -62,6 +67,32 @@ static json_t *best_json(const eg_query_pair *pair)
     return object;
 }
 
+static json_t *ranges_json(const eg_ranges *ranges)
+{
+    json_t *array = json_array();
+    for (size_t i = 0; i < ranges->count; i++) {
+        json_t *object = json_object();
+        eg_json_put_number(object, "query_offset", ranges->items[i].query_offset);
+        eg_json_put_number(object, "offset", ranges->items[i].file_offset);
+        eg_json_put_number(object, "length", ranges->items[i].size);
+        eg_json_put(array, NULL, object);
+    }
+    return array;
+}
+
+static void put_exact(json_t *object, const eg_query_exact *e)
+{
+    eg_json_put(object, "exact_jaccard", e->jaccard >= 0 ? json_real(e->jaccard) : json_null());
+    eg_json_put(object, "exact_containment", json_real(e->containment));
+    eg_json_put(object, "exact_whole", json_boolean(e->whole));
+    eg_json_put_number(object, "sample", e->sample);
+    eg_json_put_number(object, "size", e->file_size);
+    eg_json_put_number(object, "looked_at", e->looked_at);
+    eg_json_put(object, "ranges", ranges_json(&e->ranges));
+    eg_json_put_number(object, "ranges_query_bytes", e->ranges.covered);
+    eg_json_put(object, "ranges_complete", json_boolean(e->ranges.complete));
+}
+
 static json_t *hit_json(const eg_query_hit *hit)
 {
     json_t *object = json_object();
@@ -72,6 +103,8 @@ static json_t *hit_json(const eg_query_hit *hit)
     eg_json_put(object, "jaccard_high", json_real(hit->jaccard.high));
     eg_json_put(object, "containment", json_real(hit->containment));
     eg_json_put(object, "best", best_json(&hit->pair));
+    if (hit->exact.present)
+        put_exact(object, &hit->exact);
     return object;
 }
 
@@ -103,8 +136,11 @@ static void fill_document(eg_cli *cli, const eg_query_result *r, const eg_query_
     eg_json_put(seconds, "encode", json_real(r->encode_seconds));
     eg_json_put(seconds, "scan", json_real(r->scan_seconds));
     eg_json_put(seconds, "score", json_real(r->score_seconds));
+    eg_json_put(seconds, "look", json_real(r->look_seconds));
     eg_json_put(seconds, "total", json_real(eg_seconds_since(cli->start_ns)));
     eg_json_put(d, "hits", hits);
+    eg_json_put_number(d, "hits_before", r->hits_before);
+    eg_json_put_number(d, "hits_behind", r->hits_behind);
     eg_json_put(d, "by", json_string(o->by_chunk ? "chunk" : "file"));
     eg_json_put(d, "unsure", json_boolean(r->unsure));
     eg_json_put_number(d, "version", r->version);
@@ -113,31 +149,74 @@ static void fill_document(eg_cli *cli, const eg_query_result *r, const eg_query_
     eg_json_put_number(d, "files_scored", r->files_scored);
     if (o->via_root_share > 0)
         eg_json_put(d, "via", via_json(&r->via_root, o->via_root_check));
+    eg_json_put_number(d, "files_looked_at", r->files_looked_at);
     eg_json_put(d, "seconds", seconds);
     eg_json_put(d, "device", json_string(eg_device_get_info(cli->device)->spec));
     eg_json_put(d, "device_used", json_string(device.device_used));
     eg_json_put_number(d, "fallback_batches", device.fallback_batches);
 }
 
-static void print_hit(const eg_cli *cli, const eg_query_hit *hit)
+static void print_pair(const eg_query_pair *p)
 {
-    const eg_query_pair *p = &hit->pair;
+    printf("  (%" PRIu64 "+%" PRIu32 " in the query, %" PRIu64 "+%" PRIu32 " there, %" PRIu32
+           " matches)",
+           p->query_offset, p->query_size, p->file_offset, p->file_size, p->matches);
+}
+
+static void print_path(const eg_query_hit *hit)
+{
+    eg_path_print(stdout, (eg_view){(const uint8_t *)hit->path, hit->path_size});
+}
+
+static void print_estimate(const eg_cli *cli, const eg_query_hit *hit)
+{
     printf("%.3f  %.3f [%.3f, %.3f]  %.3f  ", hit->score, hit->jaccard.value, hit->jaccard.low,
            hit->jaccard.high, hit->containment);
-    eg_path_print(stdout, (eg_view){(const uint8_t *)hit->path, hit->path_size});
+    print_path(hit);
     if (cli->verbosity != 0)
-        printf("  (%" PRIu64 "+%" PRIu32 " in the query, %" PRIu64 "+%" PRIu32 " there, %" PRIu32
-               " matches)",
-               p->query_offset, p->query_size, p->file_offset, p->file_size, p->matches);
+        print_pair(&hit->pair);
     putchar('\n');
 }
 
-static void print_hits(eg_cli *cli, const eg_query_result *r)
+static void print_ranges(const eg_ranges *ranges)
 {
-    eg_output_say(cli, "score  J [95 %% interval]    within path\n");
+    for (size_t i = 0; i < ranges->count; i++) {
+        const eg_range *r = &ranges->items[i];
+        printf("    %" PRIu64 " bytes: from %" PRIu64 " in the query, from %" PRIu64 " there\n",
+               r->size, r->query_offset, r->file_offset);
+    }
+    printf("    %s%" PRIu64 " bytes of the query are in runs of %d equal bytes or more\n",
+           ranges->complete ? "" : "at least ", ranges->covered, EG_RANGE_MIN);
+}
+
+/* The mark behind a share: + at least so much, ~ counted on a sample. */
+static void print_exact(const eg_cli *cli, const eg_query_hit *hit)
+{
+    const eg_query_exact *e = &hit->exact;
+    char mark = e->looked_at < e->file_size ? '+' : e->sample > 1 ? '~' : ' ';
+    if (!e->present)
+        printf("-       -       ");
+    else if (e->jaccard < 0)
+        printf("%.3f%c  -       ", e->containment, mark);
+    else
+        printf("%.3f%c  %.3f%c  ", e->containment, mark, e->jaccard, mark);
+    printf("%.3f  ", hit->score);
+    print_path(hit);
+    putchar('\n');
+    if (e->present && cli->verbosity != 0)
+        print_ranges(&e->ranges);
+}
+
+static void print_hits(eg_cli *cli, const eg_query_result *r, const eg_query_options *o)
+{
+    bool exact = !o->by_chunk && !o->estimate_only;
+    eg_output_say(cli, exact ? "within  J       score  path\n"
+                             : "score  J [95 %% interval]    within path\n");
     for (size_t i = 0; i < r->hit_count; i++)
-        print_hit(cli, &r->hits[i]);
-    if (r->hit_count == 0)
+        exact ? print_exact(cli, &r->hits[i]) : print_estimate(cli, &r->hits[i]);
+    if (r->hit_count == 0 && r->hits_before != 0)
+        eg_output_note(cli, "there are only %" PRIu64 " hits", r->hits_before);
+    else if (r->hit_count == 0)
         eg_output_note(cli, "nothing similar among %" PRIu64 " chunks", r->chunks_live);
 }
 
@@ -166,7 +245,7 @@ static engram_status run_query(eg_cli *cli, const eg_query_options *o, eg_view c
     if (status == ENGRAM_OK) {
         fill_document(cli, &result, o);
         if (!cli->json)
-            print_hits(cli, &result);
+            print_hits(cli, &result, o);
         if (o->via_root_share > 0)
             say_via(cli, &result.via_root, o->via_root_check);
         if (result.unsure && !cli->quiet)
@@ -202,19 +281,27 @@ const eg_command eg_command_query = {
     .name = "query",
     .operands = "FILE|-",
     .summary = "Find what is stored that is like FILE",
-    .details = "Every chunk of FILE (at most 1 GiB) is compared with every stored chunk. A hit "
-               "shows its score\n"
-               "(by file: how much of FILE is like it, 0 to 1), the Jaccard similarity J of the "
-               "best pair of\n"
-               "chunks with its 95 % interval, how much of the query's chunk lies within the "
-               "stored one, and the\n"
-               "path. -v adds where the best pair lies. J is an estimate: only bytes prove that "
-               "files are equal.\n"
-               "--via root compares only the chunks that bundles of 1,024 promise most of, and "
-               "misses hits; one command\n"
+    .details =
+        "Every chunk of FILE (at most 1 GiB) is compared with every stored chunk. The files that "
+        "hold the\n"
+        "best ones get a score, an estimate of how much of FILE is like them, and are looked at on "
+        "their\n"
+        "stored bytes, twenty by twenty. A hit shows how much of FILE is in it, counted in windows "
+        "of 8\n"
+        "bytes, the exact Jaccard similarity J, the score, and the path; -v adds the runs of bytes "
+        "they have\n"
+        "in common. A + says that only a part of a large file was looked at, so at least so much "
+        "is in it; a\n"
+        "~ that a sample of the windows was counted. --no-rerank and --by chunk show estimates: "
+        "the score, J\n"
+        "of the best pair of chunks with its 95 % interval, and how much of the query's chunk lies "
+        "within the\n"
+        "stored one. A query has at most 100 files as hits; --skip shows those behind the first.\n"
+               "--via root compares only the chunks that bundles of 1,024 promise most of, and misses hits; one command\n"
                "saves nothing by it, since the bundles are made for it.\n",
     .examples = "  engram query -e my.engram draft.txt\n"
                 "  engram query -e my.engram -k 3 --min 0.5 --prefix usr/share --json draft.txt\n"
+                "  engram query -e my.engram --skip 10 draft.txt\n"
                 "  head -c 64K image | engram query -e my.engram --by chunk -v -\n",
     .options = options,
     .operand_min = 1,

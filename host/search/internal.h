@@ -23,9 +23,12 @@ struct eg_searcher {
     size_t *loaded; /* rows taken of each segment */
     size_t segment_count, loaded_capacity;
     eg_via_root *via_root; /* NULL until a query asks */
+    /* live.c: the rows that count at a version without any filter, for the next query; NULL: not known. */
+    uint64_t *all_bits;
+    uint64_t all_version, all_rows, all_count;
 };
 
-/* live.c: which rows count. bits: one for each row, in fresh memory (eg_free). inodes: sorted numbers of the files that may be
+/* live.c: which rows count. bits: one for each row; lent by the searcher until its next query when there is no filter. inodes: sorted numbers of the files that may be
  * hits, or NULL: all but exclude. */
 typedef struct eg_live {
     uint64_t *bits;
@@ -33,6 +36,7 @@ typedef struct eg_live {
     uint64_t *inodes;   /* sorted; NULL: every file */
     size_t inode_count, inode_capacity;
     uint64_t exclude;
+    bool lent;          /* bits are the searcher's */
 } eg_live;
 engram_status eg_live_init(eg_searcher *searcher, const eg_version *version, const eg_query_options *options, eg_live *live, engram_error *error);
 void eg_live_fini(eg_live *live);
@@ -76,9 +80,18 @@ double eg_holder_weight(uint64_t holders);
 /* The number of inodes that hold a chunk, up to a bound. */
 engram_status eg_holder_count(const eg_version *version, uint64_t chunk, uint64_t *count, engram_error *error);
 
-/* score.c: one file over all its chunks. *found false: nothing above the floor. */
+/* A chunk of a file that is like a chunk of the query. */
+typedef struct eg_place {
+    double value;     /* 0: none */
+    uint64_t offset;  /* in the file */
+    uint32_t size, probe;
+} eg_place;
+enum { EG_PLACES = 4 };
+
+/* score.c: one file over all its chunks. *found false: nothing above the floor. places: NULL, or room for EG_PLACES of each
+ * probe: the best ones, best first. */
 engram_status eg_score_file(eg_searcher *searcher, const eg_version *version, const eg_probes *probes, uint64_t inode,
-                            eg_query_hit *hit, bool *found, engram_error *error);
+                            eg_query_hit *hit, bool *found, eg_place *places, engram_error *error);
 /* J, interval, and containment of a pair. */
 void eg_score_pair(const eg_probe *probe, uint32_t matches, uint32_t spread, eg_query_hit *hit);
 
@@ -86,5 +99,12 @@ void eg_score_pair(const eg_probe *probe, uint32_t matches, uint32_t spread, eg_
 engram_status eg_via_root_narrow(eg_searcher *searcher, const eg_query_options *options, const eg_probes *probes, eg_live *live,
                                  uint32_t minimum, eg_via_root_report *report, engram_error *error);
 void eg_via_root_free(eg_via_root *via_root);
+/* query.c: the order of estimates: score, then jaccard, then path. For qsort. */
+int eg_compare_hits(const void *a, const void *b);
+
+/* rerank.c: looks at the stored bytes of hits (by file), fills their exact, and puts each EG_QUERY_RERANK of them in
+ * the order of it: how much of the query is in the file, in hundredths; the longest run in common; Jaccard; as estimated. */
+engram_status eg_rerank_hits(eg_searcher *searcher, const eg_version *version, const eg_probes *probes, eg_view query,
+                             eg_query_hit *hits, size_t count, engram_error *error);
 
 #endif

@@ -131,7 +131,7 @@ static engram_status scan(eg_searcher *s, eg_probes *p, const eg_live *live, uin
     return eg_searcher_check_vectors(s, error);
 }
 
-static int compare_hits(const void *a, const void *b)
+int eg_compare_hits(const void *a, const void *b)
 {
     const eg_query_hit *x = a, *y = b;
     if (x->score != y->score)
@@ -159,11 +159,46 @@ static engram_status name_hit(const eg_version *version, eg_query_hit *hit, engr
     return ENGRAM_OK;
 }
 
-static void keep_best(eg_query_result *result, uint32_t k)
+static void free_hit(eg_query_hit *hit)
 {
-    qsort(result->hits, result->hit_count, sizeof *result->hits, compare_hits);
-    while (result->hit_count > k)
-        eg_free(result->hits[--result->hit_count].path);
+    eg_free(hit->path);
+    eg_free(hit->exact.ranges.items);
+    *hit = (eg_query_hit){0};
+}
+
+/* Leaves hits begin .. end - 1. */
+static void cut_page(eg_query_result *result, size_t begin, size_t end)
+{
+    size_t count = result->hit_count;
+    for (size_t i = 0; i < count; i++)
+        if (i < begin || i >= end)
+            free_hit(&result->hits[i]);
+    if (begin != 0)
+        memmove(result->hits, result->hits + begin, (end - begin) * sizeof *result->hits);
+    result->hit_count = end - begin;
+    result->hits_before = begin;
+    result->hits_behind = count - end;
+}
+
+/* Puts the hits in order and leaves those that are asked for; of files, looks at the twenties in
+ * which they are. */
+static engram_status take_page(eg_searcher *s, const eg_version *version, const eg_probes *p,
+                               eg_view query, const eg_query_options *options,
+                               eg_query_result *result, engram_error *error)
+{
+    size_t count = result->hit_count, k = options->k != 0 ? options->k : 10;
+    size_t begin = options->skip < count ? options->skip : count,
+           end = k < count - begin ? begin + k : count;
+    qsort(result->hits, count, sizeof *result->hits, eg_compare_hits);
+    if (!options->by_chunk && !options->estimate_only && begin != end) {
+        size_t first = begin / EG_QUERY_RERANK * EG_QUERY_RERANK;
+        size_t behind = (end + EG_QUERY_RERANK - 1) / EG_QUERY_RERANK * EG_QUERY_RERANK;
+        size_t last = behind < count ? behind : count;
+        EG_TRY(eg_rerank_hits(s, version, p, query, result->hits + first, last - first, error));
+        result->files_looked_at = last - first;
+    }
+    cut_page(result, begin, end);
+    return ENGRAM_OK;
 }
 
 static engram_status hits_by_file(eg_searcher *s, const eg_version *version, const eg_probes *p,
@@ -179,7 +214,7 @@ static engram_status hits_by_file(eg_searcher *s, const eg_version *version, con
     for (size_t i = 0; i < count; i++) {
         eg_query_hit hit;
         bool found;
-        EG_TRY(eg_score_file(s, version, p, candidates[i].inode, &hit, &found, error));
+        EG_TRY(eg_score_file(s, version, p, candidates[i].inode, &hit, &found, NULL, error));
         if (!found || hit.score < options->min)
             continue;
         EG_TRY(name_hit(version, &hit, error));
@@ -247,10 +282,10 @@ static engram_status hits_by_chunk(eg_searcher *s, const eg_version *version, co
                                    const eg_live *live, const eg_query_options *options,
                                    eg_query_result *result, engram_error *error)
 {
-    uint32_t k = options->k != 0 ? options->k : 10;
+    uint64_t k = (uint64_t)(options->k != 0 ? options->k : 10) + options->skip;
     size_t most = 0;
     for (size_t q = 0; q < p->count; q++)
-        most += p->hit_counts[q] < k ? p->hit_counts[q] : k;
+        most += p->hit_counts[q] < k ? p->hit_counts[q] : (size_t)k;
     result->hits = eg_alloc_zero(most + 1, sizeof *result->hits);
     if (result->hits == NULL)
         return no_memory(error);
@@ -292,8 +327,10 @@ static engram_status run_query(eg_searcher *s, const eg_version *version, const 
     start = eg_clock_monotonic_ns();
     EG_TRY(options->by_chunk ? hits_by_chunk(s, version, p, live, options, result, error)
                              : hits_by_file(s, version, p, live, options, result, error));
-    keep_best(result, options->k != 0 ? options->k : 10);
     result->score_seconds = seconds_since(start);
+    start = eg_clock_monotonic_ns();
+    EG_TRY(take_page(s, version, p, (eg_view){bytes, size}, options, result, error));
+    result->look_seconds = seconds_since(start);
     result->unsure = size < EG_QUERY_UNSURE_SIZE;
     result->version = version->number;
     result->query_chunks = p->count;
@@ -320,7 +357,7 @@ engram_status eg_searcher_query(eg_searcher *searcher, const eg_version *version
 void eg_query_result_fini(eg_query_result *result)
 {
     for (size_t i = 0; i < result->hit_count; i++)
-        eg_free(result->hits[i].path);
+        free_hit(&result->hits[i]);
     eg_free(result->hits);
     *result = (eg_query_result){0};
 }

@@ -15,10 +15,23 @@ typedef struct score_context {
     const eg_version *version;
     const eg_probes *probes;
     double *best; /* of each probe */
+    eg_place *places;
     double best_value;
     eg_query_hit *hit;
     bool found;
 } score_context;
+
+/* Of equal ones that which comes first in the file stays before. */
+static void keep_place(eg_place *places, eg_place place)
+{
+    for (size_t i = 0; i < EG_PLACES; i++) {
+        if (place.value <= places[i].value)
+            continue;
+        eg_place pushed = places[i];
+        places[i] = place;
+        place = pushed;
+    }
+}
 
 static void score_probe(score_context *c, size_t probe, uint32_t matches, const eg_chunk_info *info,
                         uint64_t offset, double weight)
@@ -29,6 +42,9 @@ static void score_probe(score_context *c, size_t probe, uint32_t matches, const 
     double value = pair.jaccard.value > pair.containment ? pair.jaccard.value : pair.containment;
     if (value * weight > c->best[probe])
         c->best[probe] = value * weight;
+    if (c->places != NULL)
+        keep_place(c->places + probe * EG_PLACES,
+                   (eg_place){value, offset, info->size, (uint32_t)probe});
     bool better = value > c->best_value || (value == c->best_value && c->found &&
                                             pair.jaccard.value > c->hit->jaccard.value);
     if (c->found && !better)
@@ -71,10 +87,11 @@ static engram_status score_ref(void *context, uint64_t offset, eg_chunk_ref ref,
 
 engram_status eg_score_file(eg_searcher *searcher, const eg_version *version,
                             const eg_probes *probes, uint64_t inode, eg_query_hit *hit, bool *found,
-                            engram_error *error)
+                            eg_place *places, engram_error *error)
 {
     *hit = (eg_query_hit){.inode = inode};
-    score_context c = {.searcher = searcher, .version = version, .probes = probes, .hit = hit};
+    score_context c = {
+        .searcher = searcher, .version = version, .probes = probes, .places = places, .hit = hit};
     c.best = eg_alloc_zero(probes->count, sizeof *c.best);
     if (c.best == NULL)
         return eg_fail(error, ENGRAM_NO_MEMORY, "out of memory for a query");

@@ -31,6 +31,7 @@ void eg_searcher_free(eg_searcher *searcher)
     eg_via_root_free(searcher->via_root);
     eg_free(searcher->spans);
     eg_free(searcher->loaded);
+    eg_free(searcher->all_bits);
     eg_free(searcher);
 }
 

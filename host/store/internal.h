@@ -137,7 +137,7 @@ engram_status eg_sealer_drop_spare(eg_store *store, engram_error *error);
 
 /* ---- append.c ---- */
 
-/* ENGRAM_INVALID: no chunk can be so. */
+/* ENGRAM_INVALID: no chunk can be so. place: how many come before it in the same call. */
 engram_status eg_store_check_chunk(const eg_new_chunk *chunk, size_t place, engram_error *error);
 
 /* ---- recover.c ---- */

@@ -216,7 +216,10 @@ test_documents() {
   json '.files == 3 and .entries == 4 and .bytes == 300001 and .issues == []'
   expect 0 query -e e --json in/r
   json '(.hits | length >= 1) and ([.hits[0] | .score, .jaccard, .jaccard_low, .jaccard_high, .containment, .best.offset,
-    .best.length, .best.matches, .best.query_offset, .best.query_length] | all(type == "number")) and .unsure == false'
+    .best.length, .best.matches, .best.query_offset, .best.query_length, .exact_jaccard, .exact_containment, .sample, .size,
+    .looked_at, .ranges_query_bytes, .ranges[0].query_offset, .ranges[0].offset, .ranges[0].length] |
+    all(type == "number")) and .unsure == false'
+  json '.hits[0] | .exact_jaccard == 1 and .exact_containment == 1 and .exact_whole and .ranges_complete'
   json '.hits[0].path == "in/r" and .hits[0].jaccard == 1 and (.device_used | type == "string") and .fallback_batches == 0'
   expect 0 verify -e e --json
   json '.problem_count == 0 and .problems == []'
@@ -253,8 +256,17 @@ test_query() {
   expect 0 encode -e e in
   expect 0 query -e e --json -k 2 changed
   json '.hits[0].path == "in/3" and .hits[0].score > 0.8'
+  json '.hits[0] | .exact_whole and .exact_containment > 0.999 and .exact_containment < 1 and (.ranges | length == 2) and
+    .ranges[0] == {query_offset: 60028, offset: 60000, length: 140003} and .ranges[1].length == 60000'
   expect 0 query -e e changed
   prints in/3
+  [ "$(awk 'NR == 2 { print $1, $2 }' "$work/out")" = "1.000 1.000" ] || die "no exact values: $(cat "$work/out")"
+  expect 0 query -e e -v changed
+  prints '    140003 bytes: from 60028 in the query, from 60000 there'
+  expect 0 query -e e --no-rerank -v changed
+  prints 'matches)'
+  expect 0 query -e e --no-rerank --json changed
+  json '.files_looked_at == 0 and (.hits[0] | has("exact_jaccard") or has("ranges") | not)'
   expect 0 query -e e --by chunk -v -k 3 changed
   [ "$(grep -c in/3 "$work/out")" -eq 3 ] || die "--by chunk did not list three chunks of the file"
   head -c 1000 in/4 >small
@@ -274,6 +286,18 @@ test_query() {
   expect 2 query -e e --share 10% changed
   says '--via root'
   expect 2 query -e e --via root --share 0 changed
+  cat in/1 in/2 in/5 >three
+  expect 0 query -e e --json three
+  json '[.hits[].path] | sort == ["in/1", "in/2", "in/5"]'
+  jq -c '.hits[]' "$work/out" >all
+  for i in 0 1 2; do
+    expect 0 query -e e --json -k 1 --skip "$i" three
+    json ".hits_before == $i and .hits_behind == 2 - $i"
+    jq -c '.hits[]' "$work/out"
+  done >pages
+  same all pages
+  expect 0 query -e e --skip 7 three
+  says 'only 3 hits'
   expect 3 query -e e missing
   expect 2 query -e e --by line changed
   expect 2 query -e e --min 7 changed

@@ -159,7 +159,15 @@ static void by_chunk(void **state)
         assert_string_equal(result.hits[i].path, "even/f20");
         assert_int_equal(result.hits[i].pair.query_offset, result.hits[i].pair.file_offset);
         assert_int_equal(result.hits[i].pair.matches, 256);
+        assert_false(result.hits[i].exact.present);
     }
+    uint64_t third = result.hits[2].pair.query_offset;
+    eg_query_result_fini(&result);
+    query(&f, content[20], FILE_SIZE,
+          &(eg_query_options){.min = 0.9, .by_chunk = true, .k = 1, .skip = 2}, &result);
+    assert_int_equal(result.hit_count, 1);
+    assert_int_equal(result.hits_before, 2);
+    assert_int_equal(result.hits[0].pair.query_offset, third);
     eg_query_result_fini(&result);
     tear_down(&f);
 }
