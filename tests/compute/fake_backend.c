@@ -97,7 +97,7 @@ static engram_status top_k(eg_backend *backend, const eg_resident *resident, con
     }
     engram_status status = fake->cpu->ops->top_k(fake->cpu, resident, queries, query_count, live, k,
                                                  minimum, hits, counts, error);
-    if (query_count > 0 && counts[query_count - 1] > 0) {
+    if (status == ENGRAM_OK && query_count > 0 && counts[query_count - 1] > 0) {
         uint32_t *count = &counts[query_count - 1];
         eg_hit *last = &hits[(query_count - 1) * k + *count - 1];
         last->row += fake->lie == LIE_ROW;
