@@ -42,6 +42,8 @@ void eg_bench_update_limits(eg_bench *bench);
 engram_status eg_bench_encode(eg_bench *bench, engram_error *error);
 engram_status eg_bench_bundle(eg_bench *bench, engram_error *error);
 engram_status eg_bench_query(eg_bench *bench, engram_error *error);
+/* Single queries of several threads, through a batcher; part of query. */
+engram_status eg_bench_callers(eg_bench *bench, engram_error *error);
 
 /* Durable commits, reads beside them, and replay, under --dir; adds to results. */
 engram_status eg_bench_commit(eg_cli *cli, json_t *results, engram_error *error);

@@ -234,5 +234,5 @@ engram_status eg_bench_query(eg_bench *bench, engram_error *error)
         for (size_t b = 0; b < 2; b++)
             if (rows[r] <= bench->vector_count)
                 EG_TRY(query_rows(bench, rows[r], batches[b], error));
-    return ENGRAM_OK;
+    return eg_bench_callers(bench, error);
 }
