@@ -2,6 +2,9 @@
 #ifndef EG_SEARCH_INTERNAL_H
 #define EG_SEARCH_INTERNAL_H
 
+#include <pthread.h>
+
+#include "compute/batcher.h"
 #include "search/query.h"
 
 typedef struct eg_row_span { /* rows first .. first + count - 1 are chunks ids[0 .. count) */
@@ -10,10 +13,25 @@ typedef struct eg_row_span { /* rows first .. first + count - 1 are chunks ids[0
     size_t count;
 } eg_row_span;
 
+/* lives.c: bitmaps that queries share. */
+typedef struct eg_shared_live eg_shared_live;
+typedef struct eg_lives {
+    pthread_mutex_t lock;
+    pthread_cond_t made;
+    eg_shared_live *first;
+    uint64_t count; /* given back so far */
+} eg_lives;
+
+/* Queries hold rows_lock for reading from beginning to end; a refresh, which moves what they use, for
+ * writing. It is fair to writers, or queries without end would keep new chunks out. */
 struct eg_searcher {
     eg_engram *engram;
     eg_device *device;
+    eg_batcher *batcher;
     eg_chunker chunker;
+    eg_lives lives;
+    pthread_rwlock_t rows_lock;
+    /* Guarded by it: */
     eg_arena *arena;
     eg_row_span *spans;
     size_t span_count, span_capacity;
@@ -32,7 +50,16 @@ typedef struct eg_live {
 } eg_live;
 engram_status eg_live_init(eg_searcher *searcher, const eg_version *version, const eg_query_options *options, eg_live *live, engram_error *error);
 void eg_live_fini(eg_live *live);
+/* One for all queries that agree in version, prefix and exclusion, within rows_lock. Give it back; NULL is fine. */
+void eg_lives_init(eg_lives *lives);
+void eg_lives_fini(eg_lives *lives);
+void eg_lives_clear(eg_lives *lives); /* nobody uses any */
+engram_status eg_lives_take(eg_searcher *searcher, const eg_version *version, const eg_query_options *options, const eg_live **live, engram_error *error);
+void eg_lives_give(eg_searcher *searcher, const eg_live *live);
 bool eg_live_has(const eg_live *live, uint64_t inode);
+/* searcher.c: takes what segments hold beyond what was taken, and rows_lock for reading; leave lets it go. */
+engram_status eg_searcher_enter(eg_searcher *searcher, engram_error *error);
+void eg_searcher_leave(eg_searcher *searcher);
 /* The chunk id of a row. */
 uint64_t eg_searcher_id(const eg_searcher *searcher, uint64_t row);
 
