@@ -181,6 +181,7 @@ const eg_command eg_command_bench = {
                "alone, 64 bytes a\n"
                "cycle and core for a batch of them, an increment a cycle for bundles, 1.5 cycles a "
                "byte for encode.\n"
+               "callers: single queries of one thread and of eight at once, which are merged into batches.\n"
                "\n"
                "commit makes engrams below --dir and removes them again: new files of random bytes, "
                "a transaction each,\n"

@@ -22,7 +22,7 @@
 enum {
     QUERIES_MAX = 64,
     CHUNKS_MAX = 1024,
-    DELAY_MAX_US = 2000,
+    DELAY_MAX_US = 5000,
     WAIT_SHARE = 8,      /* of what the last batch took, one part */
     WAIT_NS_MIN = 20000, /* what it takes to sleep and be woken: no less is worth it */
     MISSES_MAX = 8,      /* waits in a row that nobody joined */

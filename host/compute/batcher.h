@@ -29,7 +29,7 @@ typedef struct eg_batcher eg_batcher;
 typedef struct eg_batcher_options {
     uint32_t queries_max;  /* of a batch of scans; 0: 64. A call is never cut: it may hold more */
     uint32_t chunks_max;   /* of a batch to encode; 0: 1024 */
-    uint32_t delay_max_us; /* 0: 2000 */
+    uint32_t delay_max_us; /* 0: 5000 */
     bool never_waits;      /* for those expected */
 } eg_batcher_options;
 
