@@ -183,6 +183,35 @@ static void many_filters(void **state)
     tear_down(&f);
 }
 
+/* The same version before and after rows were added: its bitmap has to grow with them. */
+static void old_version(void **state)
+{
+    (void)state;
+    fixture f;
+    eg_version old, newest;
+    char before[TEXT_SIZE], after[TEXT_SIZE];
+    const eg_query_options o = {.min = -1, .k = 20};
+    static uint8_t more[FILE_SIZE];
+    set_up(&f);
+    assert_ok(eg_engram_pin(f.rig.engram, &old, E));
+    answer(f.searcher, &old, content[3], FILE_SIZE, &o, before);
+    for (uint64_t i = 0; i < 200; i++) { /* more rows than a word of the bitmap, or ten, has bits */
+        char path[32];
+        rig_fill(more, sizeof more, 9000 + i);
+        memcpy(more, content[3], FILE_SIZE / 2);
+        snprintf(path, sizeof path, "g%llu", (unsigned long long)i);
+        assert_ok(rig_put(&f.rig, path, more, sizeof more, E));
+    }
+    assert_ok(eg_engram_pin(f.rig.engram, &newest, E));
+    answer(f.searcher, &newest, content[3], FILE_SIZE, &o, after);
+    assert_string_not_equal(before, after);
+    answer(f.searcher, &old, content[3], FILE_SIZE, &o, after);
+    assert_string_equal(before, after);
+    eg_version_release(&old);
+    eg_version_release(&newest);
+    tear_down(&f);
+}
+
 /* Whatever allocation fails, the query says so, and the next one knows nothing of it. */
 static void memory_runs_out(void **state)
 {
@@ -221,9 +250,8 @@ static void memory_runs_out(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(many_threads),
-        cmocka_unit_test(beside_a_writer),
-        cmocka_unit_test(many_filters),
+        cmocka_unit_test(many_threads),    cmocka_unit_test(beside_a_writer),
+        cmocka_unit_test(many_filters),    cmocka_unit_test(old_version),
         cmocka_unit_test(memory_runs_out),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
