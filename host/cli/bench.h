@@ -47,6 +47,8 @@ void eg_bench_update_limits(eg_bench *bench);
 engram_status eg_bench_encode(eg_bench *bench, engram_error *error);
 engram_status eg_bench_bundle(eg_bench *bench, engram_error *error);
 engram_status eg_bench_query(eg_bench *bench, engram_error *error);
+/* Single queries of several threads, through a batcher; part of query. */
+engram_status eg_bench_callers(eg_bench *bench, engram_error *error);
 
 /* bench_data.c: the bytes of a file, or of every regular file below a directory one after another, up to size_max, in
  * fresh memory (eg_free). What cannot be read is passed over. */

@@ -286,5 +286,6 @@ engram_status eg_bench_query(eg_bench *bench, engram_error *error)
         population p = {"uniform", bench->vectors, bench->random, bench->rows[i]};
         EG_TRY(query_population(bench, &p, error));
     }
-    return query_real(bench, error);
+    EG_TRY(query_real(bench, error));
+    return eg_bench_callers(bench, error);
 }

@@ -250,6 +250,7 @@ const eg_command eg_command_bench = {
                "byte for encode.\n"
                "Ten million vectors take 2.6 GB and minutes: --rows and --batch choose. ingest encodes --data into\n"
                "engrams below --dir, beside reading the same files.\n"
+               "callers: single queries of one thread and of eight at once, which are merged into batches.\n"
                "\n"
                "commit makes engrams below --dir and removes them again: new files of random bytes, "
                "a transaction each,\n"

@@ -76,6 +76,20 @@ size_t eg_arena_rows(const eg_arena *arena)
     return arena->row_count;
 }
 
+static engram_status scan_elsewhere(const eg_arena *arena, const eg_scan *s, eg_hit *hits,
+                                    uint32_t *counts, engram_error *why)
+{
+    eg_backend *other = arena->device->other;
+    EG_TRY(eg_device_trusts(arena->device, why));
+    if (arena->on_other == NULL) {
+        *why = arena->why;
+        return ENGRAM_DEVICE;
+    }
+    EG_TRY(other->ops->top_k(other, arena->on_other, s->queries, s->query_count, s->live, s->k,
+                             s->minimum, hits, counts, why));
+    return eg_recheck_top_k(arena->device, arena->on_cpu, arena->row_count, s, hits, counts, why);
+}
+
 engram_status eg_arena_top_k(eg_arena *arena, const uint8_t *queries, size_t query_count,
                              const uint64_t *live, uint32_t k, uint32_t minimum, eg_hit *hits,
                              uint32_t *counts, engram_error *error)
@@ -83,11 +97,9 @@ engram_status eg_arena_top_k(eg_arena *arena, const uint8_t *queries, size_t que
     eg_device *device = arena->device;
     eg_backend *cpu = device->cpu, *other = device->other;
     if (eg_device_starts(device, EG_OPERATION_TOP_K, (uint64_t)arena->row_count * query_count)) {
+        const eg_scan scan = {queries, query_count, live, k, minimum};
         engram_error why = {0};
-        if (arena->on_other == NULL)
-            why = arena->why;
-        else if (other->ops->top_k(other, arena->on_other, queries, query_count, live, k, minimum,
-                                   hits, counts, &why) == ENGRAM_OK)
+        if (scan_elsewhere(arena, &scan, hits, counts, &why) == ENGRAM_OK)
             return ENGRAM_OK;
         eg_device_falls_back(device, "top_k", can_hold(other) ? &why : NULL);
     }

@@ -43,7 +43,7 @@ typedef struct eg_backend_ops {
                                      const uint8_t *vectors, size_t count, engram_error *error);
     /* The k best rows for each query among those whose bit in live is set (bit = row number in the
      * resident set; NULL: all), with at least minimum matches, best first (eg_hit_before).
-     * hits: query_count * k; counts[q] of them are filled. k <= 65,536. */
+     * hits: query_count * k; counts[q] of them are filled. k <= EG_TOP_K_MAX. */
     engram_status (*top_k)(eg_backend *backend, const eg_resident *resident, const uint8_t *queries,
                            size_t query_count, const uint64_t *live, uint32_t k, uint32_t minimum,
                            eg_hit *hits, uint32_t *counts, engram_error *error);

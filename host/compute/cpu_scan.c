@@ -11,7 +11,6 @@
 enum {
     PIECE_ROWS = 2048, /* a multiple of 64; 512 KiB of vectors */
     PIECE_WORDS = PIECE_ROWS / 64,
-    K_MAX = 65536,
     QUERIES_OF_TASK = 64
 };
 #define SCRATCH_MAX ((size_t)64 << 20)
@@ -217,8 +216,8 @@ engram_status eg_cpu_top_k(eg_backend *backend, const eg_resident *resident, con
                            size_t query_count, const uint64_t *live, uint32_t k, uint32_t minimum,
                            eg_hit *hits, uint32_t *counts, engram_error *error)
 {
-    if (k == 0 || k > K_MAX)
-        return eg_fail(error, ENGRAM_INVALID, "k is %u; it must be 1 to %d", k, K_MAX);
+    if (k == 0 || k > EG_TOP_K_MAX)
+        return eg_fail(error, ENGRAM_INVALID, "k is %u; it must be 1 to %d", k, EG_TOP_K_MAX);
     if (query_count == 0)
         return ENGRAM_OK;
     const request r = {eg_cpu_of(backend), resident, queries, query_count, live};

@@ -36,15 +36,20 @@ engram_status eg_device_create(eg_backend *other, const eg_plan *plan, const eg_
         goto fail;
     }
     status = eg_backend_cpu_open(cpu_flags, pool, &d->cpu, error);
+    if (status == ENGRAM_OK && other != NULL)
+        status = eg_backend_cpu_open(0, pool, &d->scalar, error);
     if (status != ENGRAM_OK)
         goto fail;
     d->other = other;
+    d->check_interval = EG_DEVICE_CHECK_INTERVAL;
     d->plan = *plan;
     d->info = *info;
     name_used(d);
     *device = d;
     return ENGRAM_OK;
 fail:
+    if (d != NULL)
+        close_backend(d->cpu);
     eg_free(d);
     close_backend(other);
     return status;
@@ -55,6 +60,7 @@ void eg_device_close(eg_device **device)
     if (*device == NULL)
         return;
     close_backend((*device)->other);
+    close_backend((*device)->scalar);
     close_backend((*device)->cpu);
     eg_free(*device);
     *device = NULL;
@@ -65,6 +71,9 @@ void eg_device_get_stats(eg_device *device, eg_device_stats *stats)
     memcpy(stats->device_used, device->used, sizeof stats->device_used);
     stats->fallback_batches = atomic_load(&device->fallback_batches);
     stats->batches = atomic_load(&device->batches);
+    stats->wrong_batches = atomic_load(&device->wrong_batches);
+    stats->checked_batches = atomic_load(&device->checked_batches);
+    stats->is_bad = atomic_load(&device->is_bad);
 }
 
 const eg_device_info *eg_device_get_info(const eg_device *device)
@@ -94,6 +103,16 @@ static uint64_t total_size(const eg_view *chunks, size_t count)
     return size;
 }
 
+static engram_status encode_elsewhere(eg_device *device, const engram_codebook *codebook,
+                                      const eg_view *chunks, size_t count, uint8_t *vectors,
+                                      uint32_t *spreads, engram_error *why)
+{
+    eg_backend *other = device->other;
+    EG_TRY(eg_device_trusts(device, why));
+    EG_TRY(other->ops->encode(other, codebook, chunks, count, vectors, spreads, why));
+    return eg_recheck_encode(device, codebook, chunks, count, vectors, spreads, why);
+}
+
 engram_status eg_device_encode(eg_device *device, const engram_codebook *codebook,
                                const eg_view *chunks, size_t count, uint8_t *vectors,
                                uint32_t *spreads, engram_error *error)
@@ -102,7 +121,7 @@ engram_status eg_device_encode(eg_device *device, const engram_codebook *codeboo
     engram_error why = {0};
     if (eg_device_starts(device, EG_OPERATION_ENCODE, other ? total_size(chunks, count) : 0)) {
         if (other->ops->encode != NULL &&
-            other->ops->encode(other, codebook, chunks, count, vectors, spreads, &why) == ENGRAM_OK)
+            encode_elsewhere(device, codebook, chunks, count, vectors, spreads, &why) == ENGRAM_OK)
             return ENGRAM_OK;
         eg_device_falls_back(device, "encode", other->ops->encode != NULL ? &why : NULL);
     }
@@ -111,14 +130,18 @@ engram_status eg_device_encode(eg_device *device, const engram_codebook *codeboo
 
 /* The counters are changed in place, so a device works on a copy: what it leaves there when it
  * fails half-way must not count. */
-static engram_status bundle_elsewhere(eg_backend *other, uint32_t *counters, const uint8_t *vectors,
+static engram_status bundle_elsewhere(eg_device *device, uint32_t *counters, const uint8_t *vectors,
                                       size_t count, int sign, engram_error *why)
 {
     const size_t size = ENGRAM_BLOCKS * ENGRAM_SYMBOLS * sizeof *counters;
+    eg_backend *other = device->other;
+    EG_TRY(eg_device_trusts(device, why));
     uint32_t *copy = eg_memdup(counters, size);
     if (copy == NULL)
         return eg_fail(why, ENGRAM_NO_MEMORY, "no memory for a copy of the counters");
     engram_status status = other->ops->bundle(other, copy, vectors, count, sign, why);
+    if (status == ENGRAM_OK)
+        status = eg_recheck_bundle(device, counters, copy, vectors, count, sign, why);
     if (status == ENGRAM_OK)
         memcpy(counters, copy, size);
     eg_free(copy);
@@ -132,7 +155,7 @@ engram_status eg_device_bundle(eg_device *device, uint32_t *counters, const uint
     engram_error why = {0};
     if (eg_device_starts(device, EG_OPERATION_BUNDLE, count)) {
         if (other->ops->bundle != NULL &&
-            bundle_elsewhere(other, counters, vectors, count, sign, &why) == ENGRAM_OK)
+            bundle_elsewhere(device, counters, vectors, count, sign, &why) == ENGRAM_OK)
             return ENGRAM_OK;
         eg_device_falls_back(device, "bundle", other->ops->bundle != NULL ? &why : NULL);
     }

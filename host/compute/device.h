@@ -3,7 +3,11 @@
  * What the backend fails or does not do is done by `cpu`, with equal answers, and counted: a
  * caller shows eg_device_stats so that a fallback never passes for a device's own work. `auto`
  * takes, per operation and batch size, what a short calibration found fastest (remembered in
- * $XDG_CACHE_HOME/engram under device name and driver); it never takes an OpenCL CPU device. */
+ * $XDG_CACHE_HOME/engram under device name and driver); it never takes an OpenCL CPU device.
+ *
+ * A device that answers wrongly says nothing of it. So every so often a batch that another backend
+ * did is done again by the scalar kernels, which define the answer, and compared. One difference
+ * and the device is bad: that batch and all later ones are the CPU's. */
 #ifndef EG_COMPUTE_DEVICE_H
 #define EG_COMPUTE_DEVICE_H
 
@@ -16,7 +20,12 @@ typedef struct eg_device_stats {
     char device_used[64];        /* "avx512", "opencl:0.0 NAME" */
     uint64_t batches;            /* all */
     uint64_t fallback_batches;   /* of them, those the CPU did for a device */
+    uint64_t checked_batches;    /* of them, those that were done again and compared */
+    uint64_t wrong_batches;      /* of the checked ones, those that differed */
+    bool is_bad;                 /* one differed: the CPU does everything since */
 } eg_device_stats;
+
+enum { EG_DEVICE_CHECK_INTERVAL = 1024 };
 
 /* spec: auto, scalar, avx2, avx512, opencl, opencl:P.D. NULL is auto. pool is lent. ENGRAM_NO_DEVICE
  * names the devices there are. */
@@ -24,6 +33,9 @@ engram_status eg_device_open(const char *spec, eg_pool *pool, eg_device **device
 void eg_device_close(eg_device **device);
 void eg_device_get_stats(eg_device *device, eg_device_stats *stats);
 const eg_device_info *eg_device_get_info(const eg_device *device);
+/* One in so many batches of each operation is checked; 1: each; 0: none. EG_DEVICE_CHECK_INTERVAL
+ * unless set. Means nothing to a device that is the CPU. Any thread. */
+void eg_device_set_check_interval(eg_device *device, uint32_t interval);
 
 /* Every device of this machine: the CPU's tables first, then OpenCL's. Returns how many there are. */
 size_t eg_device_list(eg_device_info *infos, size_t capacity);

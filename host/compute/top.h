@@ -9,6 +9,8 @@
 #include <stddef.h>
 #include <stdint.h>
 
+enum { EG_TOP_K_MAX = 65536 };
+
 typedef struct eg_hit {
     uint64_t row;
     uint32_t matches;

@@ -153,7 +153,6 @@ static engram_status tell(eg_dups *d, const groups *g, const eg_dups_visitor *vi
 static engram_status find_groups(eg_dups *d, groups *g, engram_error *error)
 {
     uint64_t start = eg_clock_monotonic_ns();
-    EG_TRY(eg_searcher_refresh(d->searcher, error));
     EG_TRY(eg_dups_list_files(d, error));
     uint32_t wanted = engram_matches_from_jaccard(d->options->min / 2);
     d->floor = eg_noise_floor(d->live.count);
@@ -172,7 +171,9 @@ engram_status eg_searcher_dups(eg_searcher *searcher, const eg_version *version,
 {
     groups g = {0};
     eg_dups d = {.searcher = searcher, .version = version, .options = options};
+    EG_TRY(eg_searcher_enter(searcher, error));
     engram_status status = find_groups(&d, &g, error);
+    eg_searcher_leave(searcher);
     if (status == ENGRAM_OK)
         status = tell(&d, &g, visitor, error);
     eg_free(g.files);

@@ -2,6 +2,9 @@
 #ifndef EG_SEARCH_INTERNAL_H
 #define EG_SEARCH_INTERNAL_H
 
+#include <pthread.h>
+
+#include "compute/batcher.h"
 #include "search/query.h"
 
 typedef struct eg_row_span { /* rows first .. first + count - 1 are chunks ids[0 .. count) */
@@ -13,22 +16,36 @@ typedef struct eg_row_span { /* rows first .. first + count - 1 are chunks ids[0
 
 typedef struct eg_via_root eg_via_root; /* via_root.c: bundles of the rows */
 
+/* lives.c: bitmaps that queries share. */
+typedef struct eg_shared_live eg_shared_live;
+typedef struct eg_lives {
+    pthread_mutex_t lock;
+    pthread_cond_t made;
+    eg_shared_live *first;
+    uint64_t count; /* given back so far */
+} eg_lives;
+
+/* Queries hold rows_lock for reading from beginning to end; a refresh, which moves what they use, for
+ * writing. It is fair to writers, or queries without end would keep new chunks out. */
 struct eg_searcher {
     eg_engram *engram;
     eg_device *device;
+    eg_batcher *batcher;
     eg_chunker chunker;
+    eg_lives lives;
+    pthread_rwlock_t rows_lock;
+    /* Guarded by it: */
     eg_arena *arena;
     eg_row_span *spans;
     size_t span_count, span_capacity;
     size_t *loaded; /* rows taken of each segment */
     size_t segment_count, loaded_capacity;
+    /* Inside rows_lock: */
+    pthread_mutex_t via_root_lock;
     eg_via_root *via_root; /* NULL until a query asks */
-    /* live.c: the rows that count at a version without any filter, for the next query; NULL: not known. */
-    uint64_t *all_bits;
-    uint64_t all_version, all_rows, all_count;
 };
 
-/* live.c: which rows count. bits: one for each row; lent by the searcher until its next query when there is no filter. inodes: sorted numbers of the files that may be
+/* live.c: which rows count. bits: one for each row, in fresh memory (eg_free). inodes: sorted numbers of the files that may be
  * hits, or NULL: all but exclude. */
 typedef struct eg_live {
     uint64_t *bits;
@@ -36,13 +53,19 @@ typedef struct eg_live {
     uint64_t *inodes;   /* sorted; NULL: every file */
     size_t inode_count, inode_capacity;
     uint64_t exclude;
-    bool lent;          /* bits are the searcher's */
 } eg_live;
 engram_status eg_live_init(eg_searcher *searcher, const eg_version *version, const eg_query_options *options, eg_live *live, engram_error *error);
 void eg_live_fini(eg_live *live);
+/* One for all queries that agree in version, prefix and exclusion, within rows_lock. Give it back; NULL is fine. */
+void eg_lives_init(eg_lives *lives);
+void eg_lives_fini(eg_lives *lives);
+void eg_lives_clear(eg_lives *lives); /* nobody uses any */
+engram_status eg_lives_take(eg_searcher *searcher, const eg_version *version, const eg_query_options *options, const eg_live **live, engram_error *error);
+void eg_lives_give(eg_searcher *searcher, const eg_live *live);
 bool eg_live_has(const eg_live *live, uint64_t inode);
-/* Takes what segments hold beyond what was taken. */
-engram_status eg_searcher_refresh(eg_searcher *searcher, engram_error *error);
+/* searcher.c: takes what segments hold beyond what was taken, and rows_lock for reading; leave lets it go. */
+engram_status eg_searcher_enter(eg_searcher *searcher, engram_error *error);
+void eg_searcher_leave(eg_searcher *searcher);
 /* After a scan: whether all vectors could be read. */
 engram_status eg_searcher_check_vectors(eg_searcher *searcher, engram_error *error);
 /* Fewer matches than that are noise among so many rows. */

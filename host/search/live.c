@@ -121,37 +121,11 @@ static engram_status mark_rows(eg_searcher *s, const eg_version *version, eg_liv
     return eg_fs_holders(version->root, 0, mark_holder, &mark, error);
 }
 
-/* A version's tree never changes, and to walk it takes longer than the scan. */
-static engram_status take_all(eg_searcher *s, const eg_version *version, eg_live *live,
-                              engram_error *error)
-{
-    uint64_t rows = eg_arena_rows(s->arena);
-    live->lent = true;
-    if (s->all_bits == NULL || s->all_version != version->number || s->all_rows != rows) {
-        eg_free(s->all_bits);
-        s->all_bits = NULL;
-        engram_status status = mark_rows(s, version, live, error);
-        if (status != ENGRAM_OK) {
-            live->lent = false;
-            return status;
-        }
-        s->all_bits = live->bits;
-        s->all_version = version->number;
-        s->all_rows = rows;
-        s->all_count = live->count;
-    }
-    live->bits = s->all_bits;
-    live->count = s->all_count;
-    return ENGRAM_OK;
-}
-
 engram_status eg_live_init(eg_searcher *searcher, const eg_version *version,
                            const eg_query_options *options, eg_live *live, engram_error *error)
 {
     *live = (eg_live){.exclude = options->exclude_inode};
     engram_status status = ENGRAM_OK;
-    if (options->prefix == NULL && options->exclude_inode == 0)
-        return take_all(searcher, version, live, error);
     if (options->prefix != NULL)
         status = collect_prefix(version, options->prefix, live, error);
     if (status == ENGRAM_OK)
@@ -163,8 +137,7 @@ engram_status eg_live_init(eg_searcher *searcher, const eg_version *version,
 
 void eg_live_fini(eg_live *live)
 {
-    if (!live->lent)
-        eg_free(live->bits);
+    eg_free(live->bits);
     eg_free(live->inodes);
     *live = (eg_live){0};
 }

@@ -14,32 +14,6 @@ static engram_status no_memory(engram_error *error)
     return eg_fail(error, ENGRAM_NO_MEMORY, "out of memory for a query");
 }
 
-engram_status eg_searcher_refresh(eg_searcher *s, engram_error *error)
-{
-    eg_store *store = eg_engram_store(s->engram);
-    size_t segments = eg_store_segment_count(store);
-    if (!eg_grow((void **)&s->loaded, &s->loaded_capacity, segments + 1, sizeof *s->loaded))
-        return no_memory(error);
-    for (; s->segment_count < segments; s->segment_count++)
-        s->loaded[s->segment_count] = 0;
-    for (size_t i = 0; i < segments; i++) {
-        eg_vector_span span;
-        EG_TRY(eg_store_get_vectors(store, i, &span, error));
-        size_t have = s->loaded[i];
-        if (span.count <= have)
-            continue;
-        if (!eg_grow((void **)&s->spans, &s->span_capacity, s->span_count + 1, sizeof *s->spans))
-            return no_memory(error);
-        uint64_t first = eg_arena_rows(s->arena);
-        EG_TRY(eg_arena_append(s->arena, span.vectors + have * ENGRAM_BLOCKS, span.count - have,
-                               error));
-        s->spans[s->span_count++] = (eg_row_span){
-            first, span.ids + have, span.vectors + have * ENGRAM_BLOCKS, span.count - have};
-        s->loaded[i] = span.count;
-    }
-    return ENGRAM_OK;
-}
-
 /* The match count that strangers among so many rows reach once in a hundred queries: the tail of a
  * Poisson variable of mean 1, which is what 256 blocks of 256 symbols give. */
 uint32_t eg_noise_floor(uint64_t rows)
@@ -88,8 +62,8 @@ static engram_status encode_probes(eg_searcher *s, const uint8_t *bytes, size_t 
         status = p->vectors == NULL || spreads == NULL ? no_memory(error) : ENGRAM_OK;
     }
     if (status == ENGRAM_OK)
-        status = eg_device_encode(s->device, eg_engram_get_codebook(s->engram), views, p->count,
-                                  p->vectors, spreads, error);
+        status = eg_batcher_encode(s->batcher, eg_engram_get_codebook(s->engram), views, p->count,
+                                   p->vectors, spreads, error);
     for (size_t i = 0; i < p->count && status == ENGRAM_OK; i++) {
         p->items[i].spread = spreads[i];
         p->items[i].windows = engram_distinct_windows(spreads[i]);
@@ -126,8 +100,8 @@ static engram_status scan(eg_searcher *s, eg_probes *p, const eg_live *live, uin
         return no_memory(error);
     if (eg_arena_rows(s->arena) == 0)
         return ENGRAM_OK;
-    EG_TRY(eg_arena_top_k(s->arena, p->vectors, p->count, live->bits, EG_QUERY_CHUNK_BEST, minimum,
-                          p->hits, p->hit_counts, error));
+    EG_TRY(eg_batcher_top_k(s->batcher, s->arena, p->vectors, p->count, live->bits,
+                            EG_QUERY_CHUNK_BEST, minimum, p->hits, p->hit_counts, error));
     return eg_searcher_check_vectors(s, error);
 }
 
@@ -305,22 +279,38 @@ static double seconds_since(uint64_t start_ns)
     return (double)(eg_clock_monotonic_ns() - start_ns) / 1e9;
 }
 
+/* The rows that count: shared with other queries, or, where bundles narrow them, the query's own. */
+typedef struct counted_rows {
+    const eg_live *live, *shared;
+    eg_live own;
+} counted_rows;
+
+static engram_status take_live(eg_searcher *s, const eg_version *version, const eg_query_options *options,
+                               counted_rows *rows, engram_error *error)
+{
+    bool is_own = options->via_root_share > 0;
+    EG_TRY(is_own ? eg_live_init(s, version, options, &rows->own, error)
+                  : eg_lives_take(s, version, options, &rows->shared, error));
+    rows->live = is_own ? &rows->own : rows->shared;
+    return ENGRAM_OK;
+}
+
 static engram_status run_query(eg_searcher *s, const eg_version *version, const uint8_t *bytes,
                                size_t size, const eg_query_options *options, eg_probes *p,
-                               eg_live *live, eg_query_result *result, engram_error *error)
+                               counted_rows *rows, eg_query_result *result, engram_error *error)
 {
-    EG_TRY(eg_searcher_refresh(s, error));
     uint64_t start = eg_clock_monotonic_ns();
     EG_TRY(encode_probes(s, bytes, size, p, error));
     result->encode_seconds = seconds_since(start);
-    EG_TRY(eg_live_init(s, version, options, live, error));
+    EG_TRY(take_live(s, version, options, rows, error));
+    const eg_live *live = rows->live;
     p->floor = eg_noise_floor(live->count);
     uint32_t minimum = p->floor;
     if (options->by_chunk && options->min > 0 &&
         engram_matches_from_jaccard(options->min) > minimum)
         minimum = engram_matches_from_jaccard(options->min);
     if (options->via_root_share > 0)
-        EG_TRY(eg_via_root_narrow(s, options, p, live, minimum, &result->via_root, error));
+        EG_TRY(eg_via_root_narrow(s, options, p, &rows->own, minimum, &result->via_root, error));
     start = eg_clock_monotonic_ns();
     EG_TRY(scan(s, p, live, minimum, error));
     result->scan_seconds = seconds_since(start);
@@ -343,13 +333,16 @@ engram_status eg_searcher_query(eg_searcher *searcher, const eg_version *version
                                 eg_query_result *result, engram_error *error)
 {
     eg_probes probes = {0};
-    eg_live live = {0};
+    counted_rows rows = {0};
     *result = (eg_query_result){0};
+    EG_TRY(eg_searcher_enter(searcher, error));
     engram_status status =
-        run_query(searcher, version, bytes, size, options, &probes, &live, result, error);
+        run_query(searcher, version, bytes, size, options, &probes, &rows, result, error);
     if (status != ENGRAM_OK)
         eg_query_result_fini(result);
-    eg_live_fini(&live);
+    eg_lives_give(searcher, rows.shared);
+    eg_live_fini(&rows.own);
+    eg_searcher_leave(searcher);
     free_probes(&probes);
     return status;
 }

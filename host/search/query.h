@@ -11,6 +11,7 @@
 
 #include <stdbool.h>
 
+#include "compute/batcher.h"
 #include "compute/device.h"
 #include "engram/core.h"
 #include "search/ranges.h"
@@ -87,12 +88,16 @@ typedef struct eg_query_result {
 
 typedef struct eg_searcher eg_searcher; /* vectors resident on a device, for one engram */
 
-/* device is lent. Loads vectors at the first query; later ones take what was appended meanwhile. One query at a time. */
+/* device is lent. Loads vectors at the first query; later ones take what was appended meanwhile. */
 engram_status eg_searcher_create(eg_engram *engram, eg_device *device, eg_searcher **searcher, engram_error *error);
 void eg_searcher_free(eg_searcher *searcher);
 
+/* Any number of threads, each with its result: scans that come at the same time for the same version, prefix and exclusion
+ * are done as one (compute/batcher.h). Vectors that were appended meanwhile are taken when no query runs. */
 engram_status eg_searcher_query(eg_searcher *searcher, const eg_version *version, const uint8_t *bytes, size_t size,
                                 const eg_query_options *options, eg_query_result *result, engram_error *error);
 void eg_query_result_fini(eg_query_result *result);
+/* How calls were merged: EG_OPERATION_TOP_K, EG_OPERATION_ENCODE. */
+void eg_searcher_get_metrics(eg_searcher *searcher, eg_operation operation, eg_batcher_metrics *metrics);
 
 #endif

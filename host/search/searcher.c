@@ -3,6 +3,17 @@
 #include "base/status.h"
 #include "search/internal.h"
 
+static void init_locks(eg_searcher *s)
+{
+    pthread_rwlockattr_t fair;
+    pthread_rwlockattr_init(&fair);
+    pthread_rwlockattr_setkind_np(&fair, PTHREAD_RWLOCK_PREFER_WRITER_NONRECURSIVE_NP);
+    pthread_rwlock_init(&s->rows_lock, &fair);
+    pthread_rwlockattr_destroy(&fair);
+    pthread_mutex_init(&s->via_root_lock, NULL);
+    eg_lives_init(&s->lives);
+}
+
 engram_status eg_searcher_create(eg_engram *engram, eg_device *device, eg_searcher **searcher,
                                  engram_error *error)
 {
@@ -11,10 +22,13 @@ engram_status eg_searcher_create(eg_engram *engram, eg_device *device, eg_search
         return eg_fail(error, ENGRAM_NO_MEMORY, "out of memory for a query");
     s->engram = engram;
     s->device = device;
+    init_locks(s);
     engram_status status =
         eg_chunker_init(&s->chunker, &eg_engram_get_config(engram)->chunk, error);
     if (status == ENGRAM_OK)
         status = eg_arena_create(device, &s->arena, error);
+    if (status == ENGRAM_OK)
+        status = eg_batcher_create(device, NULL, &s->batcher, error);
     if (status != ENGRAM_OK) {
         eg_searcher_free(s);
         return status;
@@ -27,12 +41,83 @@ void eg_searcher_free(eg_searcher *searcher)
 {
     if (searcher == NULL)
         return;
+    eg_batcher_free(searcher->batcher);
+    eg_lives_fini(&searcher->lives);
+    pthread_rwlock_destroy(&searcher->rows_lock);
+    pthread_mutex_destroy(&searcher->via_root_lock);
     eg_arena_free(searcher->arena);
     eg_via_root_free(searcher->via_root);
     eg_free(searcher->spans);
     eg_free(searcher->loaded);
-    eg_free(searcher->all_bits);
     eg_free(searcher);
+}
+
+/* Takes what segments hold beyond what was taken. Alone. */
+static engram_status refresh(eg_searcher *s, engram_error *error)
+{
+    eg_store *store = eg_engram_store(s->engram);
+    size_t segments = eg_store_segment_count(store);
+    if (!eg_grow((void **)&s->loaded, &s->loaded_capacity, segments + 1, sizeof *s->loaded))
+        return eg_fail(error, ENGRAM_NO_MEMORY, "out of memory for a query");
+    for (; s->segment_count < segments; s->segment_count++)
+        s->loaded[s->segment_count] = 0;
+    for (size_t i = 0; i < segments; i++) {
+        eg_vector_span span;
+        EG_TRY(eg_store_get_vectors(store, i, &span, error));
+        size_t have = s->loaded[i];
+        if (span.count <= have)
+            continue;
+        if (!eg_grow((void **)&s->spans, &s->span_capacity, s->span_count + 1, sizeof *s->spans))
+            return eg_fail(error, ENGRAM_NO_MEMORY, "out of memory for a query");
+        uint64_t first = eg_arena_rows(s->arena);
+        eg_lives_clear(&s->lives); /* they know nothing of new rows */
+        EG_TRY(eg_arena_append(s->arena, span.vectors + have * ENGRAM_BLOCKS, span.count - have,
+                               error));
+        s->spans[s->span_count++] = (eg_row_span){
+            first, span.ids + have, span.vectors + have * ENGRAM_BLOCKS, span.count - have};
+        s->loaded[i] = span.count;
+    }
+    return ENGRAM_OK;
+}
+
+/* What cannot be read is the refresh's to report. */
+static bool is_current(const eg_searcher *s)
+{
+    eg_store *store = eg_engram_store(s->engram);
+    size_t segments = eg_store_segment_count(store);
+    bool is = segments == s->segment_count;
+    for (size_t i = 0; i < segments && is; i++) {
+        eg_vector_span span;
+        engram_error ignored = {0};
+        is = eg_store_get_vectors(store, i, &span, &ignored) == ENGRAM_OK &&
+             span.count == s->loaded[i];
+    }
+    return is;
+}
+
+engram_status eg_searcher_enter(eg_searcher *searcher, engram_error *error)
+{
+    pthread_rwlock_rdlock(&searcher->rows_lock);
+    if (is_current(searcher))
+        return ENGRAM_OK;
+    pthread_rwlock_unlock(&searcher->rows_lock);
+    pthread_rwlock_wrlock(&searcher->rows_lock);
+    engram_status status = refresh(searcher, error);
+    pthread_rwlock_unlock(&searcher->rows_lock);
+    if (status == ENGRAM_OK) /* others may have added more meanwhile, never less */
+        pthread_rwlock_rdlock(&searcher->rows_lock);
+    return status;
+}
+
+void eg_searcher_leave(eg_searcher *searcher)
+{
+    pthread_rwlock_unlock(&searcher->rows_lock);
+}
+
+void eg_searcher_get_metrics(eg_searcher *searcher, eg_operation operation,
+                             eg_batcher_metrics *metrics)
+{
+    eg_batcher_get_metrics(searcher->batcher, operation, metrics);
 }
 
 uint64_t eg_searcher_id(const eg_searcher *searcher, uint64_t row)

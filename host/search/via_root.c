@@ -237,6 +237,7 @@ engram_status eg_via_root_narrow(eg_searcher *s, const eg_query_options *options
 {
     exact all = {0};
     uint64_t start = eg_clock_monotonic_ns();
+    pthread_mutex_lock(&s->via_root_lock);
     engram_status status = update(s, error);
     report->bundle_seconds = (double)(eg_clock_monotonic_ns() - start) / 1e9;
     start = eg_clock_monotonic_ns();
@@ -247,6 +248,7 @@ engram_status eg_via_root_narrow(eg_searcher *s, const eg_query_options *options
         status = choose(s, options->via_root_share, p, live, report, error);
     if (status == ENGRAM_OK && options->via_root_check)
         compare(&all, p->count, live, report);
+    pthread_mutex_unlock(&s->via_root_lock);
     eg_free(all.hits);
     eg_free(all.counts);
     return status;

@@ -203,7 +203,7 @@ static void test_plan_decides(void **state)
 static void test_memory_runs_out(void **state)
 {
     (void)state;
-    for (long n = 1; n < 12; n++) {
+    for (long n = 1; n < 14; n++) {
         const eg_plan plan = eg_plan_all();
         const eg_device_info info = {.spec = "fake:0"};
         engram_error error = {0};

@@ -36,7 +36,13 @@ static engram_status encode(eg_backend *backend, const engram_codebook *codebook
         memset(spreads, 0xEE, count * sizeof *spreads);
         return refuse(error);
     }
-    return fake->cpu->ops->encode(fake->cpu, codebook, chunks, count, vectors, spreads, error);
+    engram_status status =
+        fake->cpu->ops->encode(fake->cpu, codebook, chunks, count, vectors, spreads, error);
+    if (count > 0 && fake->lie == LIE_VECTOR)
+        vectors[count * ENGRAM_BLOCKS - 1] ^= 1;
+    if (count > 0 && fake->lie == LIE_SPREAD)
+        spreads[count - 1]++;
+    return status;
 }
 
 static engram_status bundle(eg_backend *backend, uint32_t *counters, const uint8_t *vectors,
@@ -47,7 +53,10 @@ static engram_status bundle(eg_backend *backend, uint32_t *counters, const uint8
         memset(counters, 0xEE, ENGRAM_BLOCKS * ENGRAM_SYMBOLS * sizeof *counters);
         return refuse(error);
     }
-    return fake->cpu->ops->bundle(fake->cpu, counters, vectors, count, sign, error);
+    engram_status status = fake->cpu->ops->bundle(fake->cpu, counters, vectors, count, sign, error);
+    if (fake->lie == LIE_COUNTER)
+        counters[ENGRAM_BLOCKS * ENGRAM_SYMBOLS - 1]++;
+    return status;
 }
 
 static engram_status resident_create(eg_backend *backend, eg_resident **resident,
@@ -86,8 +95,16 @@ static engram_status top_k(eg_backend *backend, const eg_resident *resident, con
         memset(counts, 0xEE, query_count * sizeof *counts);
         return refuse(error);
     }
-    return fake->cpu->ops->top_k(fake->cpu, resident, queries, query_count, live, k, minimum, hits,
-                                 counts, error);
+    engram_status status = fake->cpu->ops->top_k(fake->cpu, resident, queries, query_count, live, k,
+                                                 minimum, hits, counts, error);
+    if (status == ENGRAM_OK && query_count > 0 && counts[query_count - 1] > 0) {
+        uint32_t *count = &counts[query_count - 1];
+        eg_hit *last = &hits[(query_count - 1) * k + *count - 1];
+        last->row += fake->lie == LIE_ROW;
+        last->matches += fake->lie == LIE_MATCHES;
+        *count -= fake->lie == LIE_COUNT;
+    }
+    return status;
 }
 
 void fake_backend_init(fake_backend *fake)

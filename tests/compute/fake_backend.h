@@ -1,9 +1,21 @@
 /* A backend that does everything right by the cpu backend, until it is told to fail: the n-th of
- * its calls from now fails, once or for ever, after it has spoilt its outputs. */
+ * its calls from now fails, once or for ever, after it has spoilt its outputs. Or to lie: it says
+ * that all went well, and one number of the answer is wrong, the last of its kind. */
 #ifndef TESTS_COMPUTE_FAKE_BACKEND_H
 #define TESTS_COMPUTE_FAKE_BACKEND_H
 
 #include "compute/backend.h"
+
+typedef enum fake_lie {
+    LIE_NONE,
+    LIE_VECTOR,
+    LIE_SPREAD,
+    LIE_COUNTER,
+    LIE_ROW,
+    LIE_MATCHES,
+    LIE_COUNT, /* one hit fewer */
+    LIES
+} fake_lie;
 
 typedef struct fake_backend {
     eg_backend base;
@@ -11,6 +23,7 @@ typedef struct fake_backend {
     eg_backend_ops ops; /* an entry may be set to NULL */
     long calls_left;    /* before the one that fails; negative: none fails */
     bool forever;
+    fake_lie lie;
     unsigned calls, closed;
     unsigned residents; /* alive */
 } fake_backend;

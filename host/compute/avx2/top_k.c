@@ -2,12 +2,14 @@
  * together, and one compare tells whether any of the four can enter the list.
  *
  * A tile of 64 rows, 16 KiB, stays in the first-level cache while all queries pass over it; a
- * query stays in eight registers meanwhile. */
+ * query stays in eight registers meanwhile. The first query would wait for the memory and the
+ * others leave it idle, so each of them fetches its share of the next tile, a few lines a group. */
 #include "compute/avx2/avx2.h"
 
 #include <immintrin.h>
 
-enum { TILE_ROWS = 64, GROUP_ROWS = 4, PARTS = ENGRAM_BLOCKS / 32 };
+enum { TILE_ROWS = 64, GROUP_ROWS = 4, PARTS = ENGRAM_BLOCKS / 32, LINE_SIZE = 64 };
+enum { GROUP_LINES = GROUP_ROWS * ENGRAM_BLOCKS / LINE_SIZE };
 
 /* The rows of a tile that count, padded to whole groups by repeating the last. */
 typedef struct selection {
@@ -24,6 +26,30 @@ static inline void select_rows(selection *s, uint64_t live)
         s->rows[s->count++] = (uint8_t)__builtin_ctzll(live);
     for (unsigned i = s->count; i % GROUP_ROWS != 0; i++)
         s->rows[i] = s->rows[s->count - 1];
+}
+
+/* What is left to fetch of the next tile, and how much of it beside each group of rows. */
+typedef struct ahead {
+    const uint8_t *next, *end;
+    size_t lines;
+} ahead;
+
+/* Behind tile, where the rows of wanted count. One query alone has no time to spare: it takes the
+ * rows as fast as they come. Where few rows count, most lines would be fetched in vain. */
+static inline ahead look_ahead(const uint8_t *tile, uint64_t wanted, size_t query_count)
+{
+    if (query_count == 1 || _mm_popcnt_u64(wanted) < TILE_ROWS / 2)
+        return (ahead){NULL, NULL, 0};
+    const uint8_t *next = tile + TILE_ROWS * ENGRAM_BLOCKS;
+    size_t rows = TILE_ROWS - (size_t)__builtin_clzll(wanted);
+    return (ahead){next, next + rows * ENGRAM_BLOCKS,
+                   (GROUP_LINES + query_count - 1) / query_count};
+}
+
+static inline void fetch(ahead *a)
+{
+    for (size_t i = 0; i < a->lines && a->next < a->end; i++, a->next += LINE_SIZE)
+        _mm_prefetch((const char *)a->next, _MM_HINT_T0);
 }
 
 /* A byte of -1 for each match, added up over the parts. */
@@ -70,7 +96,8 @@ static inline __m128i below_bar(const eg_top *top)
     return _mm_set1_epi32(top->bar > ENGRAM_BLOCKS ? ENGRAM_BLOCKS : (int)top->bar - 1);
 }
 
-static __attribute__((noinline)) void scan(const uint8_t *query, const selection *s, eg_top *top)
+static __attribute__((noinline)) void scan(const uint8_t *query, const selection *s, ahead *next,
+                                           eg_top *top)
 {
     __m256i wanted[PARTS];
 #pragma GCC unroll 8
@@ -79,6 +106,7 @@ static __attribute__((noinline)) void scan(const uint8_t *query, const selection
     __m128i below = below_bar(top);
     for (unsigned i = 0; i < s->count; i += GROUP_ROWS) {
         __m256i negative[GROUP_ROWS];
+        fetch(next);
 #pragma GCC unroll 4
         for (unsigned n = 0; n < GROUP_ROWS; n++)
             negative[n] = count_matches(wanted, s->vectors + s->rows[i + n] * ENGRAM_BLOCKS);
@@ -90,19 +118,30 @@ static __attribute__((noinline)) void scan(const uint8_t *query, const selection
     }
 }
 
+/* The rows that count in the tile that begins at row, a bit each. */
+static inline uint64_t wanted_rows(const uint64_t *live, size_t row, size_t count)
+{
+    if (row >= count)
+        return 0;
+    uint64_t all = count - row < TILE_ROWS ? (UINT64_C(1) << (count - row)) - 1 : UINT64_MAX;
+    return live == NULL ? all : live[row / TILE_ROWS] & all;
+}
+
 void eg_avx2_top_k(const uint8_t *queries, size_t query_count, const uint8_t *vectors, size_t count,
                    uint64_t first_row, const uint64_t *live, eg_top *tops)
 {
+    uint64_t wanted, wanted_next = wanted_rows(live, 0, count);
     for (size_t row = 0; row < count; row += TILE_ROWS) {
-        uint64_t all = count - row < TILE_ROWS ? (UINT64_C(1) << (count - row)) - 1 : UINT64_MAX;
-        uint64_t wanted = live == NULL ? all : live[row / TILE_ROWS] & all;
-        if (wanted == 0)
+        wanted = wanted_next;
+        wanted_next = wanted_rows(live, row + TILE_ROWS, count);
+        if (wanted == 0 || query_count == 0)
             continue;
         selection s;
         s.vectors = vectors + row * ENGRAM_BLOCKS;
         s.first_row = first_row + row;
         select_rows(&s, wanted);
+        ahead next = look_ahead(s.vectors, wanted_next, query_count);
         for (size_t q = 0; q < query_count; q++)
-            scan(queries + q * ENGRAM_BLOCKS, &s, &tops[q]);
+            scan(queries + q * ENGRAM_BLOCKS, &s, &next, &tops[q]);
     }
 }
