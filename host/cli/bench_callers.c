@@ -9,7 +9,7 @@
 #include "cli/bench.h"
 #include "compute/batcher.h"
 
-enum { CALLERS = 8, ROUNDS = 5, CALLS = 12, QUERY_K = 10, SAMPLES = ROUNDS * CALLERS * CALLS };
+enum { CALLERS = 8, ROUNDS = 5, CALLS = 12, QUERY_K = 10, SAMPLES = ROUNDS * CALLERS * CALLS, ROWS_MAX = 1000000 };
 
 typedef struct caller {
     struct crowd *crowd;
@@ -89,6 +89,15 @@ static double p99_of(const crowd *c)
     return c->seconds[(c->samples * 99 + 99) / 100 - 1];
 }
 
+/* The most of --rows, but no more than tell something. */
+static size_t rows_of(const eg_bench *b)
+{
+    size_t most = 0;
+    for (size_t i = 0; b->rows[i] != 0; i++)
+        most = b->rows[i] > most ? b->rows[i] : most;
+    return most < ROWS_MAX ? most : ROWS_MAX;
+}
+
 static void add_result(const crowd *c, const crowd *alone)
 {
     eg_bench *b = c->bench;
@@ -108,7 +117,7 @@ static void add_result(const crowd *c, const crowd *alone)
     eg_json_put_number(object, "fallback_batches", stats.fallback_batches);
     eg_json_put_number(object, "threads", b->limits.threads);
     eg_json_put_number(object, "callers", c->width);
-    eg_json_put_number(object, "rows", b->vector_count);
+    eg_json_put_number(object, "rows", rows_of(b));
     eg_json_put_number(object, "calls", c->samples);
     eg_json_put(object, "value", json_real(rate));
     eg_json_put(object, "unit", json_string("queries/s"));
@@ -125,7 +134,7 @@ static void add_result(const crowd *c, const crowd *alone)
     eg_output_say(b->cli,
                   "%-7s %-8s %-12s %7zu %7zu %8zu  %10.1f queries/s, %.2f times one alone; median "
                   "%.3f ms, p99 %.3f ms: %.2f times the median alone; mean batch %.1f\n",
-                  "callers", "uniform", info->spec, b->limits.threads, c->width, b->vector_count,
+                  "callers", "uniform", info->spec, b->limits.threads, c->width, rows_of(b),
                   rate, speedup, median * 1e3, p99_of(c) * 1e3, delay, m.mean_batch);
 }
 
@@ -149,7 +158,7 @@ static engram_status run_crowds(eg_bench *b, crowd crowds[2], engram_error *erro
         crowds[i].width = i == 0 ? 1 : CALLERS;
         EG_TRY(eg_batcher_create(b->device, NULL, &crowds[i].batcher, error));
         EG_TRY(eg_arena_create(b->device, &crowds[i].arena, error));
-        EG_TRY(eg_arena_append(crowds[i].arena, b->vectors, b->vector_count, error));
+        EG_TRY(eg_arena_append(crowds[i].arena, b->vectors, rows_of(b), error));
     }
     EG_TRY(run_both(&crowds[0], &crowds[1], error));
     sort(&crowds[0]);

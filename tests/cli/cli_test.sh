@@ -609,7 +609,8 @@ test_bench() {
   json '(.results | length == 16) and ([.results[] | .value, .limit, .ratio, .threads, .batch, .seconds_median] |
     all(type == "number" and . > 0)) and ([.results[] | .op, .device, .unit] | all(type == "string"))'
   expect 0 bench query --device scalar --rows 1000,20000 --batch 1,3 --plot chart.svg --json
-  json '([.results[] | [.rows, .batch]] == [[1000,1],[1000,3],[20000,1],[20000,3]]) and (.environment.cores >= 1)'
+  json '([.results[] | select(.op == "query") | [.rows, .batch]] == [[1000,1],[1000,3],[20000,1],[20000,3]]) and
+    ([.results[] | select(.op == "callers") | .callers] == [1, 8]) and (.environment.cores >= 1)'
   [ "$(grep -c '<circle' chart.svg)" = 4 ] || die "the chart has not four points"
   [ "$(tail -n 1 chart.svg)" = '</svg>' ] || die "the chart has no end"
   expect 2 bench query --rows 0
