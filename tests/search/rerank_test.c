@@ -359,7 +359,7 @@ static void out_of_memory(void **state)
     (void)state;
     set_up(&f);
     for (int i = 0; i < FILES; i++) {
-        char path[8];
+        char path[16];
         snprintf(path, sizeof path, "f%d", i);
         rig_fill(bytes, SIZE, 40);
         rig_fill(bytes + 10000, 3000, 50 + (uint64_t)i);
