@@ -6,6 +6,7 @@
 typedef struct repairing {
     eg_cli *cli;
     json_t *steps, *lost;
+    size_t losses; /* told */
 } repairing;
 
 static void tell(repairing *r, json_t *list, const char *message)
@@ -28,6 +29,7 @@ static void on_step(void *context, const char *message)
 static void on_lost(void *context, const char *message)
 {
     repairing *r = context;
+    r->losses++;
     tell(r, r->lost, message);
 }
 
@@ -91,6 +93,11 @@ engram_status eg_cli_repair(eg_cli *cli, bool dry_run, engram_error *error)
         put_document(&r, &done, dry_run);
         say(cli, dir, &done, dry_run);
     }
+    if (status == ENGRAM_OK && r.losses != 0)
+        status = eg_fail(error, ENGRAM_DAMAGED,
+                         dry_run ? "%s: what is told above is lost and cannot be brought back"
+                                 : "%s: what is told above is lost; the rest is whole, and a read of what is lost fails",
+                         dir);
     json_decref(r.steps);
     json_decref(r.lost);
     return status;

@@ -209,6 +209,13 @@ static engram_status compare_pair(const diffing *d, uint64_t before, uint64_t af
     return status;
 }
 
+engram_status eg_look_compare(eg_root *from, uint64_t before, eg_root *to, uint64_t after, engram_change_kind *what,
+                              engram_error *error)
+{
+    diffing d = {.from.root = from, .to.root = to};
+    return compare_pair(&d, before, after, NULL, what, error);
+}
+
 /* ---- telling ---- */
 
 static bool is_below(const diffing *d, const char *path)

@@ -37,6 +37,8 @@ typedef struct eg_walk {
 } eg_walk;
 /* From the inode at path on. */
 engram_status eg_look_list(const eg_look *look, const char *path, uint64_t number, const eg_walk *walk, engram_error *error);
+/* What differs between an inode of one version and one of another, their names and what lies below apart; 0: nothing. */
+engram_status eg_look_compare(eg_root *from, uint64_t before, eg_root *to, uint64_t after, engram_change_kind *what, engram_error *error);
 /* * and ? within a name, ** across, \ before a character that means itself. */
 bool eg_glob_match(const char *glob, const char *path);
 

@@ -226,6 +226,10 @@ engram_status eg_repair_settle_base(eg_repair *r, engram_error *error)
                       r->bad_nodes[i].address, r->bad_nodes[i].size);
     eg_repair_say(r, "version %" PRIu64 ": rebuilt from its readable nodes and from other versions",
                   r->versions[index].number);
+    eg_repair_lose(r,
+                   "version %" PRIu64
+                   ": files and changes that only its damaged nodes held are lost; how many cannot be told",
+                   r->versions[index].number);
     return rebuild(r, index, error);
 }
 

@@ -186,7 +186,9 @@ static engram_status switch_to(eg_repair *r, const eg_checkpoint *state,
     next.moves = r->moves;
     EG_TRY(eg_checkpoint_write(r->io, r->dir, next.checkpoint, state, r->bundle, &next, error));
     EG_TRY(eg_manifest_write(r->io, r->dir, &next, error));
-    next.segments = eg_memdup(segments, (segment_count + 1) * sizeof *segments);
+    next.segments = eg_alloc_zero(segment_count + 1, sizeof *segments);
+    if (next.segments != NULL && segment_count != 0)
+        memcpy(next.segments, segments, segment_count * sizeof *segments);
     eg_free(r->manifest.segments);
     eg_moves_fini(&r->manifest.moves);
     r->manifest = next;

@@ -240,11 +240,37 @@ static engram_status roll_same(rolling *r, uint64_t number, const eg_inode *now,
     eg_inode then;
     eg_buffer scratch = {0};
     engram_status status = eg_fs_get(r->then, number, &then, &scratch, error);
+    engram_change_kind what = (engram_change_kind)0;
     if (status == ENGRAM_OK && now->modified_version != then.modified_version)
+        status = eg_look_compare(r->now, number, r->then, number, &what, error);
+    if (status == ENGRAM_OK && what != 0)
         status = put_inode(r, number, &then, number, error);
     eg_buffer_fini(&scratch);
     EG_TRY(status);
     return now->kind == EG_KIND_DIRECTORY ? roll_directory(r, number, number, error) : ENGRAM_OK;
+}
+
+/* Whether what stands at a path now, as another inode, is what stood there: then it stays. What has several names is made
+ * anew, so that they are names of one inode again. */
+static engram_status is_as_it_was(rolling *r, uint64_t present, const eg_inode *now, uint64_t old, bool *is, engram_error *error)
+{
+    eg_inode then;
+    eg_buffer scratch = {0};
+    engram_change_kind what = ENGRAM_CONTENT;
+    engram_status status = eg_fs_get(r->then, old, &then, &scratch, error);
+    bool alone = status == ENGRAM_OK && then.kind == now->kind &&
+                 (now->kind == EG_KIND_DIRECTORY || (now->link_count == 1 && then.link_count == 1));
+    eg_buffer_fini(&scratch);
+    if (alone)
+        status = eg_look_compare(r->now, present, r->then, old, &what, error);
+    *is = status == ENGRAM_OK && what == 0;
+    return status;
+}
+
+/* Below such a one. */
+static engram_status roll_below(rolling *r, uint64_t present, const eg_inode *now, uint64_t old, engram_error *error)
+{
+    return now->kind == EG_KIND_DIRECTORY ? roll_directory(r, present, old, error) : ENGRAM_OK;
 }
 
 /* One name of the old directory. */
@@ -259,6 +285,11 @@ static engram_status roll_entry(void *context, eg_view name, uint64_t number, eg
     EG_TRY(entry_now(r, c->now, name, &present, &now, &there, error));
     if (there && present == number)
         return roll_same(r, number, &now, error);
+    bool stays = false;
+    if (there)
+        EG_TRY(is_as_it_was(r, present, &now, number, &stays, error));
+    if (stays)
+        return roll_below(r, present, &now, number, error);
     if (there)
         EG_TRY(remove_now(r, c->now, name, present, now.kind, error));
     return restore(r, c->now, name, number, kind, error);
@@ -305,6 +336,11 @@ static engram_status roll_path(rolling *r, const char *path, engram_error *error
     status = eg_fs_get(r->then, old, &inode, &scratch, error);
     eg_buffer_fini(&scratch);
     EG_TRY(status);
+    bool stays = false;
+    if (p.found)
+        EG_TRY(is_as_it_was(r, p.number, &p.inode, old, &stays, error));
+    if (stays)
+        return roll_below(r, p.number, &p.inode, old, error);
     if (p.found)
         EG_TRY(remove_now(r, p.parent, p.name, p.number, p.inode.kind, error));
     return restore(r, p.parent, p.name, old, inode.kind, error);
@@ -314,6 +350,8 @@ engram_status engram_rollback(engram_transaction *tx, engram_view *to, const cha
                               uint64_t *changed, engram_error *error)
 {
     eg_mark mark;
+    if (path == NULL)
+        path = "";
     EG_TRY(eg_tx_enter(tx, &mark, error));
     rolling r = {.tx = tx, .now = tx->root, .then = to->root};
     engram_status status = roll_path(&r, path, error);

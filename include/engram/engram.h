@@ -275,8 +275,9 @@ typedef engram_status engram_log_visit(void *context, const engram_log_entry *en
 /* The states of a path over the retained versions, newest first. ENGRAM_NOT_FOUND when it was never there. */
 ENGRAM_API engram_status engram_log(struct engram *e, const char *path, engram_log_visit *visit, void *context, engram_error *error);
 
-/* Makes path ("": everything) what it was at a retained version, as a new version: nothing of the history is lost.
- * Snapshots stay. *changed: names and inodes that were changed; may be NULL. */
+/* Makes path ("" or NULL: everything) what it was at a retained version, as a new version: nothing of the history is lost.
+ * Snapshots stay. *changed: names and inodes that were changed; may be NULL. What is as it was stays untouched, also where
+ * it was removed and made again meanwhile. */
 ENGRAM_API engram_status engram_rollback(engram_transaction *transaction, engram_view *to, const char *path, uint64_t *changed, engram_error *error);
 
 /* Copies what is needed to read the version of a view into a new engram at directory, which must be new or empty, while

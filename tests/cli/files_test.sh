@@ -797,10 +797,23 @@ test_repair() {
   # A chunk that is lost is told, and never presented as something else.
   printf 'XXXXXXXX' | dd of=e/segments/00000001.seg bs=1 seek=20000 conv=notrunc status=none
   expect 13 verify -e e
-  expect 0 verify -e e --repair --json
+  expect 13 verify -e e --repair --json
   json '.needed and .files_damaged == 1 and (.lost | length) > 0 and (.quarantine | length) > 0'
   expect 13 get -e e kept
   holds other small
+  # Nothing of any segment is left.
+  rm e/segments/*.seg
+  expect 13 verify -e e --repair --json
+  json '.needed and .files_damaged == 2'
+  expect 13 verify -e e --repair --json
+  json '(.needed | not) and (.lost | length) > 0'
+  put other again
+  holds other again
+  # The names are gone with the only copy of the tree.
+  : >e/tree/00000001.nodes
+  expect 13 verify -e e --repair
+  prints 'are lost; how many cannot be told'
+  expect 0 verify -e e
 }
 
 run_tests "$@"
