@@ -75,8 +75,11 @@ static engram_status cut_file(eg_journal *journal, uint64_t number, eg_file **fi
     if (size < end)
         return eg_fail(cause, ENGRAM_DAMAGED, "%s ends at %" PRIu64 ", but its records at %" PRIu64,
                        eg_file_name(*file), size, end);
-    return size > end ? replace_file(journal, number, file, end, cause)
-                      : io->sync(io, *file, cause);
+    if (size > end)
+        return replace_file(journal, number, file, end, cause);
+    /* It may be the copy of one who was killed before the new name was durable. */
+    EG_TRY(io->sync(io, *file, cause));
+    return io->sync_dir(io, journal->dir, cause);
 }
 
 /* Says in the last file that there is a next one, which is there by now. */
