@@ -55,12 +55,12 @@ static void read_piece(void *context, size_t index, size_t worker)
     atomic_fetch_add(&r->sum, read_bytes(r->bytes + index * r->piece, r->piece));
 }
 
-static double measure_read(eg_pool *pool, const uint8_t *buffer, size_t size)
+static double measure_read(eg_pool *pool, const uint8_t *buffer, size_t size, int rounds)
 {
     size_t pieces = eg_pool_width(pool) * PIECES_PER_THREAD;
     reading r = {.bytes = buffer, .piece = size / pieces / 128 * 128};
     double best = 0;
-    for (int i = 0; i < ROUNDS; i++) {
+    for (int i = 0; i < rounds; i++) {
         uint64_t start = eg_clock_monotonic_ns();
         eg_pool_run(pool, pieces, read_piece, &r);
         double rate = (double)(r.piece * pieces) / eg_seconds_since(start);
@@ -85,11 +85,11 @@ static void count_cycles(uint64_t count)
     __asm__ volatile("" : "+r"(x));
 }
 
-static double measure_clock(void)
+static double measure_clock(int rounds)
 {
     const uint64_t count = 32 << 20;
     double best = 0;
-    for (int i = 0; i < ROUNDS; i++) {
+    for (int i = 0; i < rounds; i++) {
         uint64_t start = eg_clock_monotonic_ns();
         count_cycles(count);
         double rate = (double)count / eg_seconds_since(start);
@@ -100,7 +100,8 @@ static double measure_clock(void)
 
 void eg_limits_measure(eg_pool *pool, const uint8_t *buffer, size_t size, eg_limits *limits)
 {
-    double read = measure_read(pool, buffer, size), cycles = measure_clock();
+    int rounds = limits->read_bytes > 0 ? 1 : ROUNDS; /* the first time thoroughly */
+    double read = measure_read(pool, buffer, size, rounds), cycles = measure_clock(rounds);
     limits->threads = eg_pool_width(pool);
     limits->read_bytes = read > limits->read_bytes ? read : limits->read_bytes;
     limits->core_cycles = cycles > limits->core_cycles ? cycles : limits->core_cycles;

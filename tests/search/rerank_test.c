@@ -352,7 +352,11 @@ static void damaged_bytes(void **state)
  * one succeeds. */
 static void out_of_memory(void **state)
 {
-    enum { FILES = 3, SIZE = 20000 };
+#ifdef __SANITIZE_ADDRESS__
+    enum { FILES = 3, SIZE = 20000, STEP = 7 };
+#else
+    enum { FILES = 3, SIZE = 20000, STEP = 1 };
+#endif
     static uint8_t bytes[SIZE];
     fixture f;
     bool done = false;
@@ -365,7 +369,7 @@ static void out_of_memory(void **state)
         rig_fill(bytes + 10000, 3000, 50 + (uint64_t)i);
         assert_ok(rig_put(&f.rig, path, bytes, SIZE, E));
     }
-    for (long n = 1; !done; n++) {
+    for (long n = 1; !done; n += STEP) {
         eg_version version;
         eg_query_result result;
         engram_error error = {0};
