@@ -3,7 +3,7 @@
  * A band is three symbols of a vector at fixed blocks; vectors that agree in a band are candidates for each other. Of
  * two chunks with Jaccard similarity 0.5, 20 bands find 93 %, with 0.7 all but one in 4,000 (Leskovec, Rajaraman,
  * Ullman, Mining of Massive Datasets, ch. 3). The index keeps no vectors, only numbers of 24 bits beside 8 bits of a
- * hash, in buckets of one cache line: some 110 bytes a vector. In one bucket a band keeps the newest 8: what very many
+ * hash, in buckets of one cache line: 107 to 133 bytes a vector. In one bucket a band keeps the newest 8: what very many
  * vectors share (zero pages, boilerplate) costs no more than what few do.
  *
  * A hint: the caller compares vectors. Threads: any number of finders, or one that adds. */
