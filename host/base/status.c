@@ -101,3 +101,10 @@ engram_status eg_fail_os(engram_error *error, int os_error, const char *format, 
     error->os_error = os_error;
     return status;
 }
+
+engram_status eg_fail_like(engram_error *error, const engram_error *inner)
+{
+    if (error != NULL && error->status == ENGRAM_OK)
+        *error = *inner;
+    return inner->status;
+}

@@ -13,6 +13,9 @@ engram_status eg_fail(engram_error *error, engram_status status, const char *for
 engram_status eg_fail_os(engram_error *error, int os_error, const char *format, ...)
     __attribute__((format(printf, 3, 4)));
 
+/* Hands on, whole, what a call told an error of its own; error may be NULL or filled. */
+engram_status eg_fail_like(engram_error *error, const engram_error *inner);
+
 /* Forwards a failure. */
 #define EG_TRY(call)                              \
     do {                                          \

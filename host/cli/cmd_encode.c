@@ -298,6 +298,16 @@ static void explain_stop(encoding *e, engram_status status, engram_error *error)
                        s->files, eg_text_bytes(in, s->bytes_in));
 }
 
+/* A run that found everything stored already made no version: its answer is the one that stands. */
+static engram_status name_newest(encoding *e, engram_error *error)
+{
+    eg_version newest;
+    EG_TRY(eg_engram_pin(e->cli->engram, &newest, error));
+    e->stats.version = newest.number;
+    eg_version_release(&newest);
+    return ENGRAM_OK;
+}
+
 /* The engram is closed, and so everything is durable, before the time is taken. */
 static engram_status encode_and_close(encoding *e, engram_error *error)
 {
@@ -308,6 +318,8 @@ static engram_status encode_and_close(encoding *e, engram_error *error)
                     cli->progress.enabled && !e->unpack ? cli->operand_count : 0);
     engram_status status = encode_all(e, error);
     eg_census_stop(&e->census);
+    if (status == ENGRAM_OK && e->stats.version == 0)
+        status = name_newest(e, error);
     engram_status closing = eg_engram_close(&cli->engram, &late);
     double seconds = eg_seconds_since(cli->start_ns);
     fill_document(e, seconds);

@@ -149,6 +149,8 @@ static engram_status flush(engram_status status, engram_error *error)
 
 int eg_output_finish(eg_cli *cli, engram_status status, engram_error *error)
 {
+    if (status == ENGRAM_NOT_FOUND && error->os_error != 0) /* of a file system, not of an engram */
+        status = error->status = ENGRAM_IO;
     if (status != ENGRAM_OK && error->message[0] != 0 && cli->json)
         eg_json_put(cli->document, "error", error_json(error, status));
     if (cli->json && (cli->streaming || json_object_size(cli->document) != 0))

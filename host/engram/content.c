@@ -329,6 +329,19 @@ static engram_status make_empty(engram_transaction *tx, eg_place *p, engram_erro
 
 typedef enum placing { AT, AT_END, CUT } placing;
 
+/* Zeros between the old end and the new bytes are cut and stored like any others, so a slip of the
+ * pen by some powers of two would be hours of work. */
+static engram_status check_gap(const char *path, uint64_t old, uint64_t from, engram_error *error)
+{
+    const uint64_t gap_max = (uint64_t)64 << 30;
+    return from <= old || from - old <= gap_max
+               ? ENGRAM_OK
+               : eg_fail(error, ENGRAM_INVALID,
+                         "%s: %" PRIu64 " bytes of zeros between its end and offset %" PRIu64
+                         ": at most 64 GiB at once",
+                         path, from - old, from);
+}
+
 static engram_status change_at(engram_transaction *tx, const char *path, placing how, uint64_t at,
                                const void *bytes, size_t size, const engram_expected *expected,
                                engram_error *error)
@@ -345,6 +358,8 @@ static engram_status change_at(engram_transaction *tx, const char *path, placing
         from = place.found ? place.inode.size : 0;
     if (status == ENGRAM_OK && (size > INT64_MAX || from > INT64_MAX - size))
         status = eg_fail(error, ENGRAM_INVALID, "%s: offset %" PRIu64 " is too large", path, from);
+    if (status == ENGRAM_OK)
+        status = check_gap(path, place.found ? place.inode.size : 0, from, error);
     if (status == ENGRAM_OK && !place.found)
         status = make_empty(tx, &place, error);
     if (status == ENGRAM_OK && (size != 0 || cuts))

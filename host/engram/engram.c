@@ -89,7 +89,7 @@ static engram_status make_folders(eg_io *io, const char *dir, engram_error *erro
     engram_error inner = {0};
     engram_status status = io->mkdir(io, dir, &inner);
     if (status != ENGRAM_OK && status != ENGRAM_EXISTS)
-        return eg_fail(error, status, "%s", inner.message);
+        return eg_fail_like(error, &inner);
     EG_TRY(io->list(io, dir, create_entry, &seen, error));
     if (seen.has_manifest)
         return eg_fail(error, ENGRAM_EXISTS, "%s is an engram already", dir);
@@ -104,11 +104,13 @@ static engram_status make_folders(eg_io *io, const char *dir, engram_error *erro
         status = io->mkdir(io, path, &inner);
         /* Chunks or a journal without a manifest: somebody's data, not a creation cut short. */
         used_context c = {.io = io, .folder = path};
-        if (status == ENGRAM_EXISTS)
+        if (status == ENGRAM_EXISTS) {
+            inner = (engram_error){0};
             status = i < 2 ? io->list(io, path, note_used, &c, &inner) : ENGRAM_OK;
+        }
         eg_free(path);
         if (status != ENGRAM_OK)
-            return eg_fail(error, status, "%s", inner.message);
+            return eg_fail_like(error, &inner);
         if (c.used)
             return eg_fail(error, ENGRAM_INVALID,
                            "%s holds data but no MANIFEST.json: name a new directory", dir);
@@ -342,9 +344,7 @@ engram_status eg_engram_open(eg_io *io, const char *dir, const eg_engram_options
     engram_status status = options->read_only
                                ? open_reader(io, dir, options, engram, &inner)
                                : open_once(io, dir, options, engram, &generation, &inner);
-    if (status != ENGRAM_OK && error != NULL && error->status == ENGRAM_OK)
-        *error = inner;
-    return status;
+    return status == ENGRAM_OK ? status : eg_fail_like(error, &inner);
 }
 
 static engram_status close_writer(eg_engram *e, engram_error *error)

@@ -45,7 +45,7 @@ test_round_trip() {
   compare_trees . out "$work/lists" in >"$work/out" 2>"$work/err" || die "the extracted tree differs"
   expect 0 verify -e e
   expect 0 encode -e e in --json
-  json '.files == .files_unchanged and .bytes_in == 0 and .chunks_new == 0'
+  json '.files == .files_unchanged and .bytes_in == 0 and .chunks_new == 0 and .version > 1'
   expect 0 cat -e e in/random
   same "$work/out" in/random
   expect 0 extract -e e -o part --sparse in/holes in/deep
@@ -193,6 +193,9 @@ test_error_documents() {
   ENGRAM_JSON=1 ENGRAM_DIR=nothing "$engram" info >"$work/out" 2>"$work/err" || code=$?
   [ "$code" -eq 10 ] || die "exit code $code with variables"
   json '.error.exit_code == 10'
+  expect 1 init -e no/such/parent
+  expect 1 init -e no/such/parent --json
+  json '.error.exit_code == 1'
   [ "$(wc -l <"$work/err")" -eq 1 ] || die "an error takes more than one line"
 }
 

@@ -290,6 +290,9 @@ static void far_offsets_are_refused(void **state)
     assert_fails(engram_write_at(tx, "f", INT64_MAX, "x", 1, NULL, E), ENGRAM_INVALID, "f");
     assert_fails(engram_write_at(tx, "new", UINT64_MAX, "x", 1, NULL, E), ENGRAM_INVALID, "new");
     assert_fails(engram_truncate(tx, "f", UINT64_MAX, NULL, E), ENGRAM_INVALID, "f");
+    assert_fails(engram_truncate(tx, "f", (uint64_t)1 << 50, NULL, E), ENGRAM_INVALID, "64 GiB");
+    assert_fails(engram_write_at(tx, "f", (uint64_t)1 << 50, "x", 1, NULL, E), ENGRAM_INVALID,
+                 "64 GiB");
     tx_expect_absent(tx, "new");
     tx_expect_text(tx, "f", "abc");
     assert_ok(engram_append(tx, "f", "d", 1, NULL, E));
