@@ -16,8 +16,9 @@ enum {
     OBVIOUS = 16       /* a delta of so small a part of the chunk pays, whatever packing alone would give */
 };
 
-/* A delta is kept if it takes less than this share of what the chunk takes packed alone. */
-static const double pays = 0.6;
+/* A delta is kept if it takes less than this share of what the chunk takes packed alone, by the depth that it gets. On a base
+ * that stands alone nearly every gain is taken, since the chunk can still be a base of two more in a row. */
+static const double pays[EG_RECALL_DEPTH + 1] = {0, 0.95, 0.75, 0.6};
 
 /* ---- one chunk ---- */
 
@@ -51,13 +52,13 @@ static engram_status try_bases(eg_ingest *ingest, eg_corrector *c, size_t index,
     eg_encode_stage *s = ingest->encode;
     const eg_prediction *p = &s->predictions[index];
     eg_new_chunk *chunk = &s->chunks[index];
-    size_t tries = s->level >= LEVEL_SEVERAL ? p->base_count : p->base_count > 0;
+    size_t tries = s->level >= LEVEL_SEVERAL ? p->bases.count : p->bases.count > 0;
     chunk->correction.size = SIZE_MAX;
-    for (size_t i = 0; i < p->base_count && tries > 0; i++) {
+    for (size_t i = 0; i < p->bases.count && tries > 0; i++) {
         eg_view base;
         uint8_t depth;
         size_t size;
-        EG_TRY(get_base(ingest, c, &p->bases[i], &base, &depth, error));
+        EG_TRY(get_base(ingest, c, &p->bases.list[i], &base, &depth, error));
         if (base.data == NULL)
             continue;
         tries--;
@@ -67,8 +68,8 @@ static engram_status try_bases(eg_ingest *ingest, eg_corrector *c, size_t index,
         memcpy(out, c->delta, size);
         chunk->kind = EG_CORRECTION_DELTA;
         chunk->correction = (eg_view){out, size};
-        chunk->base = p->bases[i].id;
-        chunk->base_before = p->bases[i].id == 0 ? (uint32_t)index - p->bases[i].place : 0;
+        chunk->base = p->bases.list[i].id;
+        chunk->base_before = p->bases.list[i].id == 0 ? (uint32_t)index - p->bases.list[i].place : 0;
         chunk->depth = (uint8_t)(depth + 1);
     }
     return ENGRAM_OK;
@@ -87,7 +88,7 @@ static engram_status correct(eg_ingest *ingest, eg_corrector *c, size_t index, e
     if (chunk->correction.size <= cut->size / OBVIOUS)
         return ENGRAM_OK;
     EG_TRY(eg_coder_pack(c->coder, bytes.data, bytes.size, c->delta, &kind, &size, error));
-    if (chunk->correction.size != SIZE_MAX && (double)chunk->correction.size < pays * (double)size)
+    if (chunk->correction.size != SIZE_MAX && (double)chunk->correction.size < pays[chunk->depth] * (double)size)
         return ENGRAM_OK;
     memcpy(out, c->delta, size);
     chunk->kind = kind;
@@ -102,20 +103,24 @@ static void find_bases(void *context, size_t index, size_t worker)
 {
     eg_ingest *ingest = context;
     eg_encode_stage *s = ingest->encode;
-    eg_prediction *p = &s->predictions[index];
+    eg_bases found[EG_RECALL_AT_ONCE];
     engram_error error = {0};
-    size_t count = 0;
+    size_t first = index * EG_RECALL_AT_ONCE, left = s->fresh_count - first;
+    size_t count = left < EG_RECALL_AT_ONCE ? left : EG_RECALL_AT_ONCE;
     (void)worker;
-    engram_status status = eg_recall_find(s->recall, index, p->bases, &count, &error);
-    p->base_count = (uint8_t)count;
-    if (status != ENGRAM_OK)
+    engram_status status = eg_recall_find(s->recall, first, count, found, &error);
+    if (status != ENGRAM_OK) {
         eg_encode_worker_failed(s, status, &error);
+        return;
+    }
+    for (size_t i = 0; i < count; i++)
+        s->predictions[first + i].bases = found[i];
 }
 
 /* Whether its best base, a chunk of the batch, has no correction yet. */
 static bool must_wait(const eg_encode_stage *s, const eg_prediction *p)
 {
-    return p->base_count > 0 && p->bases[0].id == 0 && !s->predictions[p->bases[0].place].is_done;
+    return p->bases.count > 0 && p->bases.list[0].id == 0 && !s->predictions[p->bases.list[0].place].is_done;
 }
 
 static void correct_one(void *context, size_t index, size_t worker)
@@ -148,9 +153,9 @@ static void give_up_waiting(eg_encode_stage *s)
     for (size_t i = 0; i < s->fresh_count; i++) {
         eg_prediction *p = &s->predictions[i];
         if (!p->is_done && must_wait(s, p)) {
-            p->base_count--;
-            memmove(p->bases, p->bases + 1, p->base_count * sizeof *p->bases);
-            p->base_count = must_wait(s, p) ? 0 : p->base_count;
+            p->bases.count--;
+            memmove(p->bases.list, p->bases.list + 1, p->bases.count * sizeof *p->bases.list);
+            p->bases.count = must_wait(s, p) ? 0 : p->bases.count;
         }
     }
 }
@@ -161,7 +166,7 @@ engram_status eg_correct_all(eg_ingest *ingest, engram_error *error)
     memset(s->predictions, 0, s->fresh_count * sizeof *s->predictions);
     if (s->recall != NULL) {
         EG_TRY(eg_recall_begin(s->recall, s->vectors, s->fresh_count, error));
-        eg_pool_run(ingest->pool, s->fresh_count, find_bases, ingest);
+        eg_pool_run(ingest->pool, (s->fresh_count + EG_RECALL_AT_ONCE - 1) / EG_RECALL_AT_ONCE, find_bases, ingest);
         EG_TRY(eg_encode_worker_status(s, error));
     }
     for (unsigned round = 0, last = EG_RECALL_DEPTH + 1; round <= last; round++) {

@@ -7,8 +7,7 @@
 
 /* What corrects a new chunk of the batch. */
 typedef struct eg_prediction {
-    eg_base bases[EG_RECALL_BASES]; /* best first */
-    uint8_t base_count;
+    eg_bases bases;
     bool is_done;  /* corrected, in an earlier round */
     bool done_now; /* in this one */
 } eg_prediction;

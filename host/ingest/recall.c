@@ -1,20 +1,28 @@
-/* Numbers of the bands index are given out in the order in which chunks come: a list leads from them to ids. Those of
- * the batch at hand have no id yet. */
+/* Numbers are given out in the order in which chunks come: a list leads from them to ids. Those of the batch at hand have
+ * no id yet. There are two ways to find: all are compared with (nearest.h), until that are exact_max; from then on bands
+ * are asked (store/bands.h). */
 #include "ingest/recall.h"
 
+#include <assert.h>
 #include <string.h>
 
 #include "base/memory.h"
 #include "engram/hypervector.h"
+#include "ingest/nearest.h"
 #include "store/bands.h"
 
 /* Under it a delta hardly ever pays: 27 of 256 is a Jaccard similarity of 0.1. */
 enum { MATCHES_MIN = 27 };
 
+static_assert((int)EG_RECALL_AT_ONCE <= (int)EG_NEAREST_QUERIES, "one call of eg_nearest_find");
+
 struct eg_recall {
     eg_store *store;
+    size_t exact_max;
+    eg_nearest nearest; /* while bands is NULL */
     eg_bands *bands;
     uint64_t *ids; /* by number; of the batch at hand: not yet */
+    uint32_t count;
     size_t capacity;
     const uint8_t *batch; /* vectors of the batch at hand */
     uint32_t batch_first; /* their first number */
@@ -45,16 +53,51 @@ static engram_status get_vector(void *context, uint32_t number, uint8_t *vector,
     return ENGRAM_OK;
 }
 
+/* Whether a stored chunk may be a base; *depth: its own. */
+static engram_status may_be_base(eg_recall *r, uint64_t id, bool *may, uint8_t *depth, engram_error *error)
+{
+    eg_chunk_info info;
+    engram_error inner = {0};
+    engram_status status = eg_store_get_info(r->store, id, &info, &inner);
+    *may = status == ENGRAM_OK && info.depth < EG_RECALL_DEPTH;
+    *depth = *may ? info.depth : 0;
+    return status == ENGRAM_NO_MEMORY ? eg_fail(error, status, "%s", inner.message) : ENGRAM_OK;
+}
+
+static engram_status start_bands(eg_recall *r, engram_error *error)
+{
+    engram_status status = eg_bands_create(r->count, get_vector, r, &r->bands, error);
+    for (uint32_t i = 0; i < r->nearest.count && status == ENGRAM_OK; i++)
+        status = eg_bands_add(r->bands, r->nearest.vectors + (size_t)i * ENGRAM_BLOCKS, error);
+    eg_nearest_fini(&r->nearest);
+    return status;
+}
+
 static engram_status add(eg_recall *r, uint64_t id, const uint8_t *vector, engram_error *error)
 {
-    uint32_t number = eg_bands_count(r->bands);
-    r->is_full |= number == EG_BANDS_NUMBERS_MAX;
+    r->is_full |= r->count == EG_BANDS_NUMBERS_MAX;
     if (r->is_full)
         return ENGRAM_OK;
-    if (!eg_grow((void **)&r->ids, &r->capacity, (size_t)number + 1, sizeof *r->ids))
+    if (!eg_grow((void **)&r->ids, &r->capacity, (size_t)r->count + 1, sizeof *r->ids))
         return no_memory(error);
-    r->ids[number] = id;
-    return eg_bands_add(r->bands, vector, error);
+    if (r->bands == NULL && r->count == r->exact_max)
+        EG_TRY(start_bands(r, error));
+    EG_TRY(r->bands != NULL ? eg_bands_add(r->bands, vector, error) : eg_nearest_add(&r->nearest, vector, error));
+    r->ids[r->count++] = id;
+    return ENGRAM_OK;
+}
+
+/* What is too deep to be a base is not to be found. */
+static engram_status drop_if_deep(eg_recall *r, uint32_t number, engram_error *error)
+{
+    bool may;
+    uint8_t depth;
+    if (r->bands != NULL || number >= r->count)
+        return ENGRAM_OK;
+    EG_TRY(may_be_base(r, r->ids[number], &may, &depth, error));
+    if (!may)
+        eg_nearest_drop(&r->nearest, number);
+    return ENGRAM_OK;
 }
 
 static engram_status add_segment(eg_recall *r, size_t index, engram_error *error)
@@ -64,20 +107,24 @@ static engram_status add_segment(eg_recall *r, size_t index, engram_error *error
     engram_status status = eg_store_get_vectors(r->store, index, &span, &inner);
     if (status == ENGRAM_NO_MEMORY)
         return eg_fail(error, status, "%s", inner.message);
-    for (size_t i = 0; i < span.count && status == ENGRAM_OK; i++)
+    for (size_t i = 0; i < span.count && status == ENGRAM_OK; i++) {
         EG_TRY(add(r, span.ids[i], span.vectors + i * ENGRAM_BLOCKS, error));
+        EG_TRY(drop_if_deep(r, r->count - 1, error));
+    }
     return ENGRAM_OK; /* vectors that cannot be read: their chunks are no bases */
 }
 
-engram_status eg_recall_create(eg_store *store, eg_recall **recall, engram_error *error)
+engram_status eg_recall_create(eg_store *store, size_t exact_max, eg_recall **recall, engram_error *error)
 {
     eg_recall *r = eg_alloc_zero(1, sizeof *r);
     eg_store_totals totals;
     if (r == NULL)
         return no_memory(error);
     r->store = store;
+    r->exact_max = exact_max;
+    eg_nearest_init(&r->nearest);
     engram_status status = eg_store_get_totals(store, &totals, error);
-    if (status == ENGRAM_OK)
+    if (status == ENGRAM_OK && totals.chunks > exact_max)
         status = eg_bands_create(totals.chunks, get_vector, r, &r->bands, error);
     for (size_t i = 0; i < eg_store_segment_count(store) && status == ENGRAM_OK; i++)
         status = add_segment(r, i, error);
@@ -94,6 +141,7 @@ void eg_recall_free(eg_recall *recall)
     if (recall == NULL)
         return;
     eg_bands_free(recall->bands);
+    eg_nearest_fini(&recall->nearest);
     eg_free(recall->ids);
     eg_free(recall);
 }
@@ -101,18 +149,20 @@ void eg_recall_free(eg_recall *recall)
 engram_status eg_recall_begin(eg_recall *recall, const uint8_t *vectors, size_t count, engram_error *error)
 {
     recall->batch = vectors;
-    recall->batch_first = eg_bands_count(recall->bands);
+    recall->batch_first = recall->count;
     for (size_t i = 0; i < count; i++)
         EG_TRY(add(recall, 0, vectors + i * ENGRAM_BLOCKS, error));
     return ENGRAM_OK;
 }
 
-void eg_recall_end(eg_recall *recall, const uint64_t *ids)
+engram_status eg_recall_end(eg_recall *recall, const uint64_t *ids, engram_error *error)
 {
-    uint32_t count = eg_bands_count(recall->bands);
-    for (uint32_t number = recall->batch_first; number < count; number++)
+    for (uint32_t number = recall->batch_first; number < recall->count; number++)
         recall->ids[number] = ids[number - recall->batch_first];
     recall->batch = NULL;
+    for (uint32_t number = recall->batch_first; number < recall->count; number++)
+        EG_TRY(drop_if_deep(recall, number, error));
+    return ENGRAM_OK;
 }
 
 /* ---- finding ---- */
@@ -131,26 +181,15 @@ static void keep(eg_base bases[EG_RECALL_BASES], size_t *count, eg_base base)
     *count = last + 1;
 }
 
-/* Whether a stored chunk may be a base; *depth: its own. */
-static engram_status may_be_base(eg_recall *r, uint64_t id, bool *may, uint8_t *depth, engram_error *error)
-{
-    eg_chunk_info info;
-    engram_error inner = {0};
-    engram_status status = eg_store_get_info(r->store, id, &info, &inner);
-    *may = status == ENGRAM_OK && info.depth < EG_RECALL_DEPTH;
-    *depth = *may ? info.depth : 0;
-    return status == ENGRAM_NO_MEMORY ? eg_fail(error, status, "%s", inner.message) : ENGRAM_OK;
-}
-
-static engram_status look_at(eg_recall *r, const uint8_t *vector, uint32_t number, eg_base bases[EG_RECALL_BASES],
-                             size_t *count, engram_error *error)
+/* A candidate that may be a base goes into the list. */
+static engram_status consider(eg_recall *r, uint32_t number, uint32_t matches, eg_base bases[EG_RECALL_BASES],
+                              size_t *count, engram_error *error)
 {
     bool in_batch = number >= r->batch_first, may = true;
-    uint8_t other[ENGRAM_BLOCKS];
-    eg_base base = {.id = in_batch ? 0 : r->ids[number], .place = in_batch ? number - r->batch_first : 0};
-    EG_TRY(get_vector(r, number, other, error));
-    base.matches = engram_matches(vector, other);
-    if (base.matches < MATCHES_MIN || (*count == EG_RECALL_BASES && base.matches <= bases[*count - 1].matches))
+    eg_base base = {.id = in_batch ? 0 : r->ids[number],
+                    .place = in_batch ? number - r->batch_first : 0,
+                    .matches = matches};
+    if (matches < MATCHES_MIN || (*count == EG_RECALL_BASES && matches <= bases[*count - 1].matches))
         return ENGRAM_OK;
     if (!in_batch)
         EG_TRY(may_be_base(r, base.id, &may, &base.depth, error));
@@ -159,14 +198,41 @@ static engram_status look_at(eg_recall *r, const uint8_t *vector, uint32_t numbe
     return ENGRAM_OK;
 }
 
-engram_status eg_recall_find(eg_recall *recall, size_t place, eg_base bases[EG_RECALL_BASES], size_t *count,
-                             engram_error *error)
+static engram_status find_by_bands(eg_recall *r, size_t place, eg_base bases[EG_RECALL_BASES], size_t *count,
+                                   engram_error *error)
 {
     uint32_t numbers[EG_BANDS_CANDIDATES];
-    const uint8_t *vector = recall->batch + place * ENGRAM_BLOCKS;
-    size_t found = eg_bands_find(recall->bands, vector, recall->batch_first + (uint32_t)place, numbers);
-    *count = 0;
-    for (size_t i = 0; i < found; i++)
-        EG_TRY(look_at(recall, vector, numbers[i], bases, count, error));
+    uint8_t other[ENGRAM_BLOCKS];
+    const uint8_t *vector = r->batch + place * ENGRAM_BLOCKS;
+    size_t found = eg_bands_find(r->bands, vector, r->batch_first + (uint32_t)place, numbers);
+    for (size_t i = 0; i < found; i++) {
+        EG_TRY(get_vector(r, numbers[i], other, error));
+        EG_TRY(consider(r, numbers[i], engram_matches(vector, other), bases, count, error));
+    }
+    return ENGRAM_OK;
+}
+
+static engram_status find_nearest(eg_recall *r, size_t place, size_t count, eg_bases *found, engram_error *error)
+{
+    eg_hit hits[EG_NEAREST_QUERIES * EG_RECALL_BASES];
+    uint32_t counts[EG_NEAREST_QUERIES];
+    eg_nearest_find(&r->nearest, r->batch_first + (uint32_t)place, count, EG_RECALL_BASES, MATCHES_MIN, hits, counts);
+    for (size_t i = 0; i < count; i++)
+        for (uint32_t h = 0; h < counts[i]; h++) {
+            const eg_hit *hit = &hits[i * EG_RECALL_BASES + h];
+            EG_TRY(consider(r, (uint32_t)hit->row, hit->matches, found[i].list, &found[i].count, error));
+        }
+    return ENGRAM_OK;
+}
+
+engram_status eg_recall_find(eg_recall *recall, size_t place, size_t count, eg_bases *found, engram_error *error)
+{
+    memset(found, 0, count * sizeof *found);
+    if (recall->batch_first + place + count > recall->count) /* the index was full: these are not in it */
+        return ENGRAM_OK;
+    if (recall->bands == NULL)
+        return find_nearest(recall, place, count, found, error);
+    for (size_t i = 0; i < count; i++)
+        EG_TRY(find_by_bands(recall, place + i, found[i].list, &found[i].count, error));
     return ENGRAM_OK;
 }

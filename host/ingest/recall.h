@@ -1,7 +1,8 @@
 /* Recall: for a new chunk, the stored chunks that predict it best.
  *
- * The new chunk's vector decides: bands give candidates (store/bands.h), exact similarity chooses among them. Chunks of
- * the batch at hand can be bases too, of those behind them. A base is less deep than eg_recall_depth, so that reading a
+ * The new chunk's vector decides. While the stored chunks are few, it is compared with all of them (nearest.h); later bands
+ * give candidates (store/bands.h), and exact similarity chooses among them. Chunks of the batch at hand can be bases too,
+ * of those behind them. A base is less deep than eg_recall_depth, so that reading a
  * chunk touches at most that many others. Everything is a hint: the correction is made on the base's bytes and kept only
  * when it pays.
  *
@@ -22,14 +23,21 @@ typedef struct eg_base {
     uint8_t depth;   /* of a stored one */
 } eg_base;
 
-/* Takes in every chunk that the store has. */
-engram_status eg_recall_create(eg_store *store, eg_recall **recall, engram_error *error);
+typedef struct eg_bases {
+    eg_base list[EG_RECALL_BASES]; /* best first */
+    size_t count;
+} eg_bases;
+
+enum { EG_RECALL_AT_ONCE = 16 };
+
+/* Takes in every chunk that the store has. Up to exact_max of them are compared with one by one. */
+engram_status eg_recall_create(eg_store *store, size_t exact_max, eg_recall **recall, engram_error *error);
 void eg_recall_free(eg_recall *recall);
 /* The batch at hand: vectors of its new chunks, lent until end. */
 engram_status eg_recall_begin(eg_recall *recall, const uint8_t *vectors, size_t count, engram_error *error);
-/* The best bases of the batch's chunk at place, best first; how many there are. */
-engram_status eg_recall_find(eg_recall *recall, size_t place, eg_base bases[EG_RECALL_BASES], size_t *count, engram_error *error);
+/* The best bases of count <= EG_RECALL_AT_ONCE chunks of the batch, from place on. */
+engram_status eg_recall_find(eg_recall *recall, size_t place, size_t count, eg_bases *found, engram_error *error);
 /* The batch's chunks have these ids in the store now. */
-void eg_recall_end(eg_recall *recall, const uint64_t *ids);
+engram_status eg_recall_end(eg_recall *recall, const uint64_t *ids, engram_error *error);
 
 #endif

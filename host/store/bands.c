@@ -8,7 +8,7 @@
 
 enum {
     BANDS = 20,
-    BAND_BLOCKS = 3,
+    NARROW_MAX = 1 << 19,
     SLOTS = 16, /* of a bucket: 64 bytes */
     OF_BAND = 8,
     BUCKETS_LEAST = 64,
@@ -22,6 +22,7 @@ typedef struct bucket {
 struct eg_bands {
     bucket *buckets;
     uint64_t bucket_count;
+    unsigned width; /* symbols of a band */
     uint32_t count;
     eg_bands_vector *vector;
     void *context;
@@ -29,10 +30,18 @@ struct eg_bands {
 
 /* ---- hashing ---- */
 
-static uint64_t hash_band(const uint8_t *vector, unsigned band)
+/* Two symbols find more; but of a million vectors 15 agree in any two by chance, and crowd out the others. */
+static unsigned width_for(uint64_t bucket_count)
 {
-    const uint8_t *symbols = vector + band * BAND_BLOCKS;
-    uint64_t key = (uint64_t)band << 24 | (uint64_t)symbols[0] << 16 | (uint64_t)symbols[1] << 8 | symbols[2];
+    return bucket_count * SLOTS / BANDS < NARROW_MAX ? 2 : 3;
+}
+
+static uint64_t hash_band(const eg_bands *b, const uint8_t *vector, unsigned band)
+{
+    const uint8_t *symbols = vector + band * b->width;
+    uint64_t key = band;
+    for (unsigned i = 0; i < b->width; i++)
+        key = key << 8 | symbols[i];
     key = (key + 1) * 0x9E3779B97F4A7C15u;
     key ^= key >> 32;
     return key * 0xD6E8FEB86659FD93u;
@@ -75,7 +84,7 @@ static void put(bucket *in, uint32_t value)
 static void put_all(eg_bands *b, const uint8_t *vector, uint32_t number)
 {
     for (unsigned band = 0; band < BANDS; band++) {
-        uint64_t hash = hash_band(vector, band);
+        uint64_t hash = hash_band(b, vector, band);
         put(bucket_of(b, hash), (number + 1) << 8 | tag_of(hash));
     }
 }
@@ -104,6 +113,7 @@ static engram_status grow(eg_bands *b, engram_error *error)
     uint8_t vector[256];
     engram_status status = ENGRAM_OK;
     larger.bucket_count = b->bucket_count + b->bucket_count / 4 + 1;
+    larger.width = width_for(larger.bucket_count);
     larger.buckets = make_buckets(larger.bucket_count, error);
     if (larger.buckets == NULL)
         return ENGRAM_NO_MEMORY;
@@ -142,7 +152,7 @@ static size_t gather(const eg_bands *b, const uint8_t *vector, uint32_t below, u
     uint64_t hashes[BANDS];
     size_t count = 0;
     for (unsigned band = 0; band < BANDS; band++) {
-        hashes[band] = hash_band(vector, band);
+        hashes[band] = hash_band(b, vector, band);
         __builtin_prefetch(bucket_of(b, hashes[band]));
     }
     for (unsigned band = 0; band < BANDS; band++) {
@@ -211,6 +221,7 @@ engram_status eg_bands_create(uint64_t expected, eg_bands_vector *vector, void *
         return eg_fail(error, ENGRAM_NO_MEMORY, "no memory for the index of similar chunks");
     uint64_t capped = expected < EG_BANDS_NUMBERS_MAX ? expected : EG_BANDS_NUMBERS_MAX;
     made->bucket_count = capped * BANDS * 4 / (SLOTS * 3) + BUCKETS_LEAST;
+    made->width = width_for(made->bucket_count);
     made->buckets = make_buckets(made->bucket_count, error);
     made->vector = vector;
     made->context = context;

@@ -66,17 +66,20 @@ static bool finds(const eg_bands *bands, const uint8_t *vector, uint32_t wanted,
     return false;
 }
 
-/* 1 - (1 - s^3)^20 of those that agree in a share s of the blocks are found, less what full buckets leave out. */
+/* 1 - (1 - s^w)^20 of those that agree in a share s of the blocks are found, less what full buckets leave out: with bands of
+ * w = 2 symbols, and in an index made for many of w = 3. */
 static void finds_what_theory_says(void **state)
 {
     static const struct {
+        uint64_t expected;
         double share, least;
-    } cases[] = {{0.9, 0.99}, {0.7, 0.985}, {0.5, 0.85}, {0.35, 0.48}};
+    } cases[] = {{0, 0.9, 0.99},       {0, 0.7, 0.99},        {0, 0.5, 0.97},       {0, 0.35, 0.87},
+                 {1 << 20, 0.9, 0.99}, {1 << 20, 0.7, 0.985}, {1 << 20, 0.5, 0.85}, {1 << 20, 0.35, 0.48}};
     (void)state;
-    eg_bands *bands = fill_index(0);
     uint64_t seed = test_seed(6);
     for (size_t c = 0; c < sizeof cases / sizeof *cases; c++) {
         size_t found = 0, tries = 2000;
+        eg_bands *bands = fill_index(cases[c].expected);
         for (size_t i = 0; i < tries; i++) {
             uint8_t vector[BYTES];
             uint32_t number = (uint32_t)(test_random(&seed) % VECTORS);
@@ -84,9 +87,10 @@ static void finds_what_theory_says(void **state)
             found += finds(bands, vector, number, VECTORS);
         }
         if ((double)found < cases[c].least * (double)tries)
-            fail_msg("agreeing in %.2f: %zu of %zu were found", cases[c].share, found, tries);
+            fail_msg("made for %u, agreeing in %.2f: %zu of %zu were found", (unsigned)cases[c].expected,
+                     cases[c].share, found, tries);
+        eg_bands_free(bands);
     }
-    eg_bands_free(bands);
 }
 
 static void the_best_comes_first(void **state)
