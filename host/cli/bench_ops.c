@@ -216,6 +216,7 @@ typedef struct query_call {
     eg_arena *arena;
     const uint8_t *queries;
     size_t count;
+    uint32_t minimum;
     eg_hit *hits;
     uint32_t *counts;
 } query_call;
@@ -223,7 +224,7 @@ typedef struct query_call {
 static engram_status call_query(void *context, engram_error *error)
 {
     query_call *c = context;
-    return eg_arena_top_k(c->arena, c->queries, c->count, NULL, QUERY_K, 1, c->hits, c->counts,
+    return eg_arena_top_k(c->arena, c->queries, c->count, NULL, QUERY_K, c->minimum, c->hits, c->counts,
                           error);
 }
 
@@ -234,10 +235,11 @@ typedef struct population {
     size_t rows;
 } population;
 
-static engram_status query_batch(eg_bench *b, const population *p, eg_arena *arena, size_t batch, engram_error *error)
+static engram_status query_batch(eg_bench *b, const population *p, eg_arena *arena, size_t batch, uint32_t minimum,
+                                 engram_error *error)
 {
-    query_call c = {.arena = arena, .queries = p->queries, .count = batch};
-    outcome o = {.op = "query",
+    query_call c = {.arena = arena, .queries = p->queries, .count = batch, .minimum = minimum};
+    outcome o = {.op = minimum == 1 ? "query" : "min0.5",
                  .input = p->input,
                  .unit = "pairs/s",
                  .batch = batch,
@@ -263,7 +265,9 @@ static engram_status query_population(eg_bench *b, const population *p, engram_e
     EG_TRY(eg_arena_create(b->device, &arena, error));
     engram_status status = eg_arena_append(arena, p->vectors, p->rows, error);
     for (size_t i = 0; b->batches[i] != 0 && status == ENGRAM_OK; i++)
-        status = query_batch(b, p, arena, b->batches[i] < QUERIES_MAX ? b->batches[i] : QUERIES_MAX, error);
+        status = query_batch(b, p, arena, b->batches[i] < QUERIES_MAX ? b->batches[i] : QUERIES_MAX, 1, error);
+    if (status == ENGRAM_OK)
+        status = query_batch(b, p, arena, 1, engram_matches_from_jaccard(0.5), error);
     eg_arena_free(arena);
     return status;
 }

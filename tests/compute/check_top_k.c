@@ -212,6 +212,12 @@ void check_top_k(const candidate *c, uint64_t seed, unsigned rounds, check_tally
             t.live = (live_kind)((i + rows) % LIVE_KINDS);
             check_one(c, seed, next_random(&state), &t, tally);
         }
+    static const uint32_t bars[] = {127, 128, 129, 130, 160, 255, 256};
+    for (unsigned i = 0; i < sizeof bars / sizeof bars[0]; i++) /* half rows that leave no chance */
+        for (unsigned live = 0; live < LIVE_KINDS; live++) {
+            test_case t = {i % 2 ? 1000 : 4500, 1, live % 2 ? ROWS_NEAR : ROWS_FEW, (live_kind)live, 10, bars[i]};
+            check_one(c, seed, next_random(&state), &t, tally);
+        }
     if (c->pool != NULL) { /* so much to list that threads share the queries, not the rows */
         const test_case t = {5000, 450, ROWS_NEAR, LIVE_RANDOM, 5000, 0};
         check_one(c, seed, next_random(&state), &t, tally);
