@@ -4,7 +4,6 @@
 #include <errno.h>
 #include <getopt.h>
 #include <inttypes.h>
-#include <math.h>
 #include <stdlib.h>
 
 #include "base/memory.h"
@@ -251,29 +250,6 @@ engram_status eg_option_number(const eg_cli *cli, const char *name, uint64_t low
                        text, low, high);
     *value = number;
     return ENGRAM_OK;
-}
-
-bool eg_size_parse(const char *text, uint64_t *size)
-{
-    static const char suffixes[] = "KMGT";
-    char *end = NULL;
-    if (!isdigit((unsigned char)*text))
-        return false;
-    errno = 0;
-    double number = strtod(text, &end), factor = 1;
-    const char *suffix = *end != 0 ? strchr(suffixes, toupper((unsigned char)*end)) : NULL;
-    if (suffix != NULL) {
-        factor = ldexp(1, 10 * (int)(suffix - suffixes + 1));
-        end++;
-        if (strcmp(end, "iB") == 0)
-            end += 2;
-    }
-    if (*end == 'B')
-        end++;
-    if (errno != 0 || *end != 0 || !(number * factor < 0x1p63))
-        return false;
-    *size = (uint64_t)(number * factor);
-    return true;
 }
 
 engram_status eg_option_size(const eg_cli *cli, const char *name, uint64_t *value,
