@@ -46,6 +46,7 @@ typedef struct eg_command {
 typedef struct eg_setting {
     const eg_option *option;
     const char *value; /* NULL: a flag */
+    char *owned;       /* value, when it is not lent by the arguments or the environment */
 } eg_setting;
 
 /* The line on a terminal that tells how far a command is. */
@@ -78,7 +79,7 @@ extern const eg_command eg_command_init, eg_command_encode, eg_command_put, eg_c
     eg_command_stat, eg_command_cat, eg_command_get, eg_command_extract, eg_command_query, eg_command_dups,
     eg_command_rm, eg_command_mv, eg_command_mkdir, eg_command_log, eg_command_diff,
     eg_command_snapshot, eg_command_rollback, eg_command_copy, eg_command_checkpoint,
-    eg_command_verify, eg_command_info, eg_command_devices, eg_command_vector, eg_command_bench;
+    eg_command_verify, eg_command_serve, eg_command_info, eg_command_devices, eg_command_vector, eg_command_bench;
 
 /* Rows that several commands have. Help explains WHEN. */
 #define EG_OPTION_AT {"at", 0, "WHEN", "as of a version, a snapshot or a time"}
@@ -95,6 +96,10 @@ extern const eg_option eg_options_global[];
  * ENGRAM_INVALID for wrong usage. cli->command stays NULL when none is named. */
 engram_status eg_options_parse(eg_cli *cli, int argc, char **argv,
                                const eg_command *(*find)(const char *name), engram_error *error);
+void eg_options_fini(eg_cli *cli);
+/* What a file says: taken unless the option was given as an argument or a variable. ENGRAM_INVALID when this command has no
+ * such option, or it is one that only an argument can be. name and value are copied and stay for the run. */
+engram_status eg_options_add(eg_cli *cli, const char *name, const char *value, engram_error *error);
 /* Value of an option of this command (the last one given), or NULL. */
 const char *eg_option_text(const eg_cli *cli, const char *name);
 bool eg_option_flag(const eg_cli *cli, const char *name);
