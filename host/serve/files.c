@@ -75,10 +75,23 @@ static engram_status send_content(const eg_request *request, reading *r, eg_repl
     return ENGRAM_OK;
 }
 
+/* What narrows a listing says nothing about a content. */
+static engram_status check_alone(const eg_request *request, engram_error *error)
+{
+    for (size_t i = 0; i < request->uri.count; i++) {
+        const char *name = request->uri.parameters[i].name;
+        if (strcmp(name, "at") != 0 && strcmp(name, "stat") != 0)
+            return eg_fail(error, ENGRAM_INVALID, "%s is a file, and '%s' is of directories",
+                           request->operand, name);
+    }
+    return ENGRAM_OK;
+}
+
 static engram_status get_file(const eg_request *request, reading *r, eg_reply *reply,
                               engram_error *error)
 {
     char tag[EG_TAG_SIZE];
+    EG_TRY(check_alone(request, error));
     eg_tag_format(r->stat.inode, r->stat.version, tag);
     add_headers(r, reply, tag);
     unsigned status = eg_conditions_read(request, tag);
