@@ -257,6 +257,14 @@ static engram_status gather(eg_exchange *x, const char *bytes, size_t *size, eng
     return ENGRAM_OK;
 }
 
+static enum MHD_Result swallow(eg_exchange *x, size_t *size)
+{
+    x->received += *size;
+    eg_deadline_move(server_of(x)->deadlines, x->link, *size);
+    *size = 0;
+    return x->received <= SWALLOW_MAX ? MHD_YES : MHD_NO;
+}
+
 static enum MHD_Result on_body(eg_exchange *x, const char *bytes, size_t *size)
 {
     engram_error error = {0};
@@ -265,20 +273,12 @@ static enum MHD_Result on_body(eg_exchange *x, const char *bytes, size_t *size)
     if (status != ENGRAM_OK) {
         eg_reply_error(&x->reply, status, &error);
         x->step = EG_STEP_REPLY;
-        return MHD_YES;
+        return swallow(x, size);
     }
     eg_deadline_move(server_of(x)->deadlines, x->link, before - *size);
     if (x->request.route->body == EG_BODY_STREAM && *size != 0)
         dispatch(x, eg_exchange_work, x->begun);
     return MHD_YES;
-}
-
-static enum MHD_Result swallow(eg_exchange *x, size_t *size)
-{
-    x->received += *size;
-    eg_deadline_move(server_of(x)->deadlines, x->link, *size);
-    *size = 0;
-    return x->received <= SWALLOW_MAX ? MHD_YES : MHD_NO;
 }
 
 /* Also called for a head again, whose request was begun before its body came. */
