@@ -20,6 +20,7 @@
 #include "compute/device.h"
 #include "engram/core.h"
 #include "engram/engram.h"
+#include "report/report.h"
 
 
 typedef struct eg_option {
@@ -45,6 +46,7 @@ typedef struct eg_command {
 typedef struct eg_setting {
     const eg_option *option;
     const char *value; /* NULL: a flag */
+    char *owned;       /* value, when it is not lent by the arguments or the environment */
 } eg_setting;
 
 /* The line on a terminal that tells how far a command is. */
@@ -77,7 +79,7 @@ extern const eg_command eg_command_init, eg_command_encode, eg_command_put, eg_c
     eg_command_stat, eg_command_cat, eg_command_get, eg_command_extract, eg_command_query, eg_command_dups,
     eg_command_rm, eg_command_mv, eg_command_mkdir, eg_command_log, eg_command_diff,
     eg_command_snapshot, eg_command_rollback, eg_command_copy, eg_command_checkpoint,
-    eg_command_verify, eg_command_info, eg_command_devices, eg_command_vector, eg_command_bench;
+    eg_command_verify, eg_command_serve, eg_command_info, eg_command_devices, eg_command_vector, eg_command_bench;
 
 /* Rows that several commands have. Help explains WHEN. */
 #define EG_OPTION_AT {"at", 0, "WHEN", "as of a version, a snapshot or a time"}
@@ -94,6 +96,10 @@ extern const eg_option eg_options_global[];
  * ENGRAM_INVALID for wrong usage. cli->command stays NULL when none is named. */
 engram_status eg_options_parse(eg_cli *cli, int argc, char **argv,
                                const eg_command *(*find)(const char *name), engram_error *error);
+void eg_options_fini(eg_cli *cli);
+/* What a file says: taken unless the option was given as an argument or a variable. ENGRAM_INVALID when this command has no
+ * such option, or it is one that only an argument can be. name and value are copied and stay for the run. */
+engram_status eg_options_add(eg_cli *cli, const char *name, const char *value, engram_error *error);
 /* Value of an option of this command (the last one given), or NULL. */
 const char *eg_option_text(const eg_cli *cli, const char *name);
 bool eg_option_flag(const eg_cli *cli, const char *name);
@@ -114,8 +120,6 @@ engram_status eg_option_mode(const eg_cli *cli, const char *name, uint32_t *mode
 /* 0..1; a percent sign divides by a hundred. */
 engram_status eg_option_share(const eg_cli *cli, const char *name, double *value,
                               engram_error *error);
-/* "1048576", "64K", "1.5G", "2GiB": binary suffixes. False when it is none. */
-bool eg_size_parse(const char *text, uint64_t *size);
 
 /* ---- open.c: the engram, its versions, and the device ---- */
 
@@ -145,12 +149,6 @@ engram_status eg_cli_read_input(const char *path, uint64_t size_max, uint8_t **b
 
 /* ---- output.c ---- */
 
-/* A member of an object or, with key NULL, of an array; takes value. A failure is remembered and
- * told at the end. */
-void eg_json_put(json_t *parent, const char *key, json_t *value);
-void eg_json_put_number(json_t *object, const char *key, uint64_t value);
-/* Text that may not be valid UTF-8. */
-json_t *eg_json_text(const void *bytes, size_t size);
 /* Prints {members of cli->document, "name": [ ; items follow, and eg_output_finish closes both. */
 void eg_output_list_begin(eg_cli *cli, const char *name);
 void eg_output_list_item(eg_cli *cli, json_t *item); /* takes item */
@@ -179,50 +177,8 @@ void eg_issues_init(eg_issues *issues, eg_cli *cli);
 void eg_issues_fini(eg_issues *issues);
 void eg_issues_add(void *issues, const char *path, const char *reason);
 
-enum { EG_TEXT_SIZE = 40 };                                        /* room for each of these */
-const char *eg_text_bytes(char text[EG_TEXT_SIZE], uint64_t size); /* "1.5 MB" */
-const char *eg_text_rate(char text[EG_TEXT_SIZE], uint64_t size, double seconds); /* "240 MB/s" */
-const char *eg_text_time(char text[EG_TEXT_SIZE], int64_t seconds, uint32_t nanoseconds,
-                         bool precise);
-const char *eg_text_time_ns(char text[EG_TEXT_SIZE], uint64_t time_ns); /* precise */
-const char *eg_text_seconds(char text[EG_TEXT_SIZE], uint64_t seconds); /* "36h" */
-double eg_seconds_since(uint64_t start_ns); /* of the monotonic clock */
-double eg_ratio(double a, double b);        /* a / b, or 0 when b is 0 */
+/* ---- entry.c: stored paths as lists and columns ---- */
 
-/* ---- paths.c: stored paths are bytes ---- */
-
-/* Escapes what would steer a terminal as ls -b does when out is one; the bytes themselves when it
- * is not. */
-void eg_path_print(FILE *out, eg_view path);
-/* The same into a buffer, always escaped. */
-void eg_path_escape(eg_buffer *out, eg_view path);
-/* key, with U+FFFD for what is not UTF-8; then also key_base64 with the bytes. */
-void eg_path_json(json_t *object, const char *key, eg_view path);
-typedef struct eg_stored_name {
-    char text[EG_PATH_MAX + 1];
-} eg_stored_name;
-/* An operand as the path that is stored: without slashes at its ends and without "."; "" is the
- * root. ENGRAM_INVALID when it has "..", or is longer than a path or a name can be. */
-engram_status eg_path_operand(const char *operand, eg_stored_name *path, engram_error *error);
-/* Where the last name begins. */
-const char *eg_path_base(const char *path);
-static inline eg_view eg_view_of(const char *text)
-{
-    return (eg_view){(const uint8_t *)text, strlen(text)};
-}
-/* Length of the UTF-8 character at bytes, or 0 when there is none. */
-size_t eg_utf8_size(const uint8_t *bytes, size_t size);
-
-/* ---- entry.c: what is known of a stored path ---- */
-
-enum { EG_TOKEN_SIZE = 48 };
-const char *eg_entry_token(const struct engram_stat *stat, char text[EG_TOKEN_SIZE]);
-/* The target of a symbolic link, "" for anything else. */
-engram_status eg_entry_target(engram_view *view, const char *path, const struct engram_stat *stat,
-                              eg_stored_name *target, engram_error *error);
-/* Fields of an entry, the same in every document; target "": none. */
-void eg_entry_fill(json_t *object, const char *path, const struct engram_stat *stat, const char *target);
-json_t *eg_entry_json(const char *path, const struct engram_stat *stat, const char *target);
 /* Looks path up, fills stat and target, and adds it to a list. */
 engram_status eg_entry_add(json_t *entries, engram_view *view, const char *path,
                            struct engram_stat *stat, eg_stored_name *target, engram_error *error);
@@ -280,7 +236,6 @@ engram_status eg_changes_print(eg_changes *changes, engram_view *from, engram_vi
 /* What the options every, last, hourly ... say over what *retention has; *changed: any was given. */
 engram_status eg_retention_read(const eg_cli *cli, engram_retention *retention, bool *changed,
                                 engram_error *error);
-json_t *eg_retention_json(const engram_retention *retention);
 void eg_retention_say(eg_cli *cli, const engram_retention *retention);
 
 /* ---- info_versions.c ---- */

@@ -6,20 +6,6 @@
 
 enum { DEVICES_MAX = 64 };
 
-static json_t *device_json(const eg_device_info *info)
-{
-    json_t *object = json_object();
-    eg_json_put(object, "spec", json_string(info->spec));
-    eg_json_put(object, "backend", json_string(info->backend));
-    eg_json_put(object, "name", eg_json_text(info->name, strlen(info->name)));
-    eg_json_put(object, "driver", eg_json_text(info->driver, strlen(info->driver)));
-    eg_json_put(object, "is_gpu", json_boolean(info->is_gpu));
-    eg_json_put_number(object, "compute_units", info->compute_units);
-    eg_json_put_number(object, "memory_size", info->memory_size);
-    eg_json_put_number(object, "allocation_max", info->allocation_max);
-    return object;
-}
-
 static void say_device(eg_cli *cli, const eg_device_info *info)
 {
     char memory[EG_TEXT_SIZE] = "-";
@@ -40,7 +26,7 @@ static engram_status run(eg_cli *cli, engram_error *error)
     }
     size_t count = eg_device_list(infos, DEVICES_MAX);
     for (size_t i = 0; i < count && i < DEVICES_MAX; i++) {
-        eg_json_put(list, NULL, device_json(&infos[i]));
+        eg_json_put(list, NULL, eg_device_json(&infos[i]));
         say_device(cli, &infos[i]);
     }
     eg_json_put(cli->document, "devices", list);

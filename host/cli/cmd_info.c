@@ -2,7 +2,6 @@
 #include <inttypes.h>
 
 #include "cli/cli.h"
-#include "store/segment.h"
 
 static const eg_option options[] = {
     EG_OPTION_AT,
@@ -10,107 +9,14 @@ static const eg_option options[] = {
     {0},
 };
 
-typedef struct facts {
-    eg_version version;
-    eg_tree_totals tree;
-    eg_store_totals store;
-    uint64_t size, disk_size, bytes_vectors, bytes_records, bytes_stored;
-    engram_retention retention;
-    engram_metrics metrics;
-} facts;
-
-static engram_status gather(eg_cli *cli, facts *f, engram_error *error)
-{
-    EG_TRY(eg_cli_pin(cli, &f->version, error));
-    EG_TRY(eg_fs_totals(f->version.root, &f->tree, error));
-    EG_TRY(eg_store_get_totals(eg_engram_store(cli->engram), &f->store, error));
-    EG_TRY(eg_engram_disk_usage(cli->engram, &f->size, &f->disk_size, error));
-    engram_get_retention(cli->engram, &f->retention);
-    engram_get_metrics(cli->engram, &f->metrics);
-    f->bytes_vectors = f->store.chunks * ENGRAM_BLOCKS;
-    f->bytes_records = f->store.chunks * EG_SEGMENT_RECORD_SIZE;
-    f->bytes_stored = f->store.bytes_payload + f->bytes_vectors + f->bytes_records;
-    return ENGRAM_OK;
-}
-
-static const char *const kinds[] = {"none", "delta", "packed", "verbatim"};
-
-static json_t *corrections_json(const facts *f)
-{
-    json_t *object = json_object();
-    for (size_t i = 0; i < 4; i++) {
-        json_t *kind = json_object();
-        eg_json_put_number(kind, "chunks", f->store.by_kind[i]);
-        eg_json_put_number(kind, "bytes", f->store.bytes_by_kind[i]);
-        eg_json_put(object, kinds[i], kind);
-    }
-    return object;
-}
-
-static json_t *codebook_json(const eg_engram_config *config)
-{
-    char seed[24];
-    json_t *object = json_object();
-    snprintf(seed, sizeof seed, "%" PRIu64, config->seed);
-    eg_json_put_number(object, "version", 1);
-    eg_json_put(object, "seed", json_string(seed));
-    return object;
-}
-
-static json_t *recovery_json(const eg_recovery *r)
-{
-    json_t *object = json_object();
-    eg_json_put_number(object, "checkpoint", r->checkpoint);
-    eg_json_put_number(object, "checkpoint_version", r->checkpoint_version);
-    eg_json_put_number(object, "records", r->records);
-    eg_json_put_number(object, "transactions", r->transactions);
-    eg_json_put_number(object, "chunks", r->chunks);
-    eg_json_put_number(object, "torn_bytes", r->torn_bytes);
-    eg_json_put_number(object, "segments_rewritten", r->segments_rewritten);
-    eg_json_put(object, "seconds", json_real(r->seconds));
-    return object;
-}
-
-static void fill_document(eg_cli *cli, const facts *f)
-{
-    char time[EG_TEXT_SIZE], chunk[32];
-    const eg_engram_config *config = eg_engram_get_config(cli->engram);
-    json_t *d = cli->document;
-    eg_chunk_config_format(&config->chunk, chunk);
-    eg_path_json(d, "engram", eg_view_of(eg_engram_dir(cli->engram)));
-    eg_json_put_number(d, "version", f->version.number);
-    eg_json_put(d, "time", json_string(eg_text_time_ns(time, f->version.time_ns)));
-    eg_json_put_number(d, "files", f->tree.files);
-    eg_json_put_number(d, "directories", f->tree.directories);
-    eg_json_put_number(d, "links", f->tree.links);
-    eg_json_put_number(d, "others", f->tree.others);
-    eg_json_put_number(d, "chunks", f->store.chunks);
-    eg_json_put_number(d, "bytes_logical", f->tree.bytes_logical);
-    eg_json_put_number(d, "bytes_chunks", f->store.bytes_logical);
-    eg_json_put_number(d, "bytes_stored", f->bytes_stored);
-    eg_json_put_number(d, "bytes_corrections", f->store.bytes_payload);
-    eg_json_put_number(d, "bytes_vectors", f->bytes_vectors);
-    eg_json_put_number(d, "bytes_records", f->bytes_records);
-    eg_json_put_number(d, "bytes_on_disk", f->disk_size);
-    eg_json_put(d, "corrections", corrections_json(f));
-    eg_json_put_number(d, "segments", f->store.segments);
-    eg_json_put(d, "codebook", codebook_json(config));
-    eg_json_put(d, "chunk", json_string(chunk));
-    eg_json_put_number(d, "level", (uint64_t)config->level);
-    eg_json_put(d, "hash", json_string("xxh3-128"));
-    eg_json_put_number(d, "journal_bytes", f->metrics.journal_bytes);
-    eg_json_put(d, "recovery", recovery_json(eg_engram_get_recovery(cli->engram)));
-    eg_json_put(d, "retention", eg_retention_json(&f->retention));
-}
-
-static void say_facts(eg_cli *cli, const facts *f)
+static void say_facts(eg_cli *cli, const eg_info *f)
 {
     char a[EG_TEXT_SIZE], b[EG_TEXT_SIZE], c[EG_TEXT_SIZE], chunk[32];
     const eg_engram_config *config = eg_engram_get_config(cli->engram);
     const eg_recovery *r = eg_engram_get_recovery(cli->engram);
     eg_chunk_config_format(&config->chunk, chunk);
-    eg_output_say(cli, "version   %" PRIu64 ", %.19sZ\n", f->version.number,
-                  eg_text_time_ns(a, f->version.time_ns));
+    eg_output_say(cli, "version   %" PRIu64 ", %.19sZ\n", f->version,
+                  eg_text_time_ns(a, f->time_ns));
     eg_output_say(cli,
                   "holds     %" PRIu64 " files (%s), %" PRIu64 " directories, %" PRIu64
                   " links, %" PRIu64 " others\n",
@@ -134,20 +40,20 @@ static void say_facts(eg_cli *cli, const facts *f)
 
 static engram_status run(eg_cli *cli, engram_error *error)
 {
-    facts f = {0};
+    eg_version version = {0};
+    eg_info info = {0};
     if (eg_option_text(cli, "novelty") != NULL)
         return eg_info_novelty(cli, eg_option_text(cli, "novelty"), error);
     EG_TRY(eg_cli_open(cli, true, error));
-    engram_status status = gather(cli, &f, error);
-    if (status == ENGRAM_OK) {
-        fill_document(cli, &f);
-        say_facts(cli, &f);
-        eg_output_say(cli, "keeps     ");
-        eg_retention_say(cli, &f.retention);
-        status = eg_info_versions(cli, error);
-    }
-    eg_version_release(&f.version);
-    return status;
+    EG_TRY(eg_cli_pin(cli, &version, error));
+    engram_status status = eg_info_gather(cli->engram, &version, &info, error);
+    eg_version_release(&version);
+    EG_TRY(status);
+    eg_info_fill(cli->document, cli->engram, &info);
+    say_facts(cli, &info);
+    eg_output_say(cli, "keeps     ");
+    eg_retention_say(cli, &info.retention);
+    return eg_info_versions(cli, error);
 }
 
 const eg_command eg_command_info = {

@@ -4,7 +4,6 @@
 #include <stdlib.h>
 
 #include "cli/cli.h"
-#include "engram/time_text.h"
 
 static const eg_option options[] = {
     EG_OPTION_AT,
@@ -65,12 +64,9 @@ static engram_status read_kinds(const eg_cli *cli, unsigned *kinds, engram_error
 {
     for (size_t i = 0; i < cli->setting_count; i++) {
         const eg_setting *setting = &cli->settings[i];
-        unsigned bit = 0;
         if (strcmp(setting->option->name, "kind") != 0)
             continue;
-        for (engram_kind kind = ENGRAM_KIND_FILE; kind <= ENGRAM_KIND_BLOCK_DEVICE; kind++)
-            if (strcmp(setting->value, engram_kind_name(kind)) == 0)
-                bit = 1u << kind;
+        unsigned bit = eg_kind_bit(setting->value);
         if (bit == 0)
             return eg_fail(error, ENGRAM_INVALID,
                            "--kind %s: file, directory, symlink, fifo, char_device or "
@@ -81,23 +77,15 @@ static engram_status read_kinds(const eg_cli *cli, unsigned *kinds, engram_error
     return ENGRAM_OK;
 }
 
-/* The least second that is not before the time; a date alone is the beginning of its day. */
 static engram_status read_time(const eg_cli *cli, const char *name, int64_t *seconds,
                                engram_error *error)
 {
     const char *text = eg_option_text(cli, name);
-    uint64_t time_ns;
-    char whole[32];
-    if (text == NULL)
-        return ENGRAM_OK;
-    bool is_date = strlen(text) == strlen("2026-11-27") && text[strspn(text, "0123456789-")] == 0;
-    snprintf(whole, sizeof whole, "%.10sT00:00", text);
-    if (!eg_text_time_parse(is_date ? whole : text, &time_ns))
+    if (text != NULL && !eg_since_parse(text, seconds))
         return eg_fail(error, ENGRAM_INVALID,
                        "--%s %s: a time is expected, as 2026-11-27T10:00:00Z, 2026-11-27, "
                        "'3 hours ago' or yesterday",
                        name, text);
-    *seconds = (int64_t)((time_ns + 999999999) / 1000000000);
     return ENGRAM_OK;
 }
 

@@ -4,7 +4,6 @@
 #include <errno.h>
 #include <getopt.h>
 #include <inttypes.h>
-#include <math.h>
 #include <stdlib.h>
 
 #include "base/memory.h"
@@ -69,7 +68,7 @@ static engram_status add_setting(eg_cli *cli, const eg_option *option, const cha
     if (!eg_grow((void **)&cli->settings, &cli->setting_capacity, cli->setting_count + 1,
                  sizeof *cli->settings))
         return eg_fail(error, ENGRAM_NO_MEMORY, "out of memory");
-    cli->settings[cli->setting_count++] = (eg_setting){option, value};
+    cli->settings[cli->setting_count++] = (eg_setting){option, value, NULL};
     return ENGRAM_OK;
 }
 
@@ -205,6 +204,53 @@ engram_status eg_options_parse(eg_cli *cli, int argc, char **argv,
     return cli->command != NULL ? check_operands(cli, error) : ENGRAM_OK;
 }
 
+static const eg_option *find_named(const eg_option *options, const char *name)
+{
+    for (; options != NULL && options->name != NULL; options++)
+        if (strcmp(options->name, name) == 0)
+            return options;
+    return NULL;
+}
+
+/* How a run talks is decided before a file is read. */
+static bool is_for_files(const eg_option *option)
+{
+    static const char *const not_for_files[] = {"json",    "quiet",       "verbose", "help",
+                                                "version", "no-progress", "config"};
+    for (size_t i = 0; i < sizeof not_for_files / sizeof *not_for_files; i++)
+        if (strcmp(option->name, not_for_files[i]) == 0)
+            return false;
+    return true;
+}
+
+engram_status eg_options_add(eg_cli *cli, const char *name, const char *value, engram_error *error)
+{
+    const eg_option *option = find_named(cli->command->options, name);
+    option = option != NULL ? option : find_named(eg_options_global, name);
+    if (option == NULL || !is_for_files(option))
+        return eg_fail(error, ENGRAM_INVALID, "'%s' is nothing that can be set here", name);
+    if (is_set(cli, option) || (option->value == NULL && is_no(value)))
+        return ENGRAM_OK;
+    char *owned = eg_strdup(value);
+    if (owned == NULL)
+        return eg_fail(error, ENGRAM_NO_MEMORY, "out of memory");
+    engram_status status = add_setting(cli, option, option->value != NULL ? owned : NULL, error);
+    if (status == ENGRAM_OK)
+        cli->settings[cli->setting_count - 1].owned = owned;
+    else
+        eg_free(owned);
+    return status;
+}
+
+void eg_options_fini(eg_cli *cli)
+{
+    for (size_t i = 0; i < cli->setting_count; i++)
+        eg_free(cli->settings[i].owned);
+    eg_free(cli->settings);
+    cli->settings = NULL;
+    cli->setting_count = cli->setting_capacity = 0;
+}
+
 const char *eg_option_text(const eg_cli *cli, const char *name)
 {
     for (size_t i = cli->setting_count; i-- > 0;)
@@ -251,29 +297,6 @@ engram_status eg_option_number(const eg_cli *cli, const char *name, uint64_t low
                        text, low, high);
     *value = number;
     return ENGRAM_OK;
-}
-
-bool eg_size_parse(const char *text, uint64_t *size)
-{
-    static const char suffixes[] = "KMGT";
-    char *end = NULL;
-    if (!isdigit((unsigned char)*text))
-        return false;
-    errno = 0;
-    double number = strtod(text, &end), factor = 1;
-    const char *suffix = *end != 0 ? strchr(suffixes, toupper((unsigned char)*end)) : NULL;
-    if (suffix != NULL) {
-        factor = ldexp(1, 10 * (int)(suffix - suffixes + 1));
-        end++;
-        if (strcmp(end, "iB") == 0)
-            end += 2;
-    }
-    if (*end == 'B')
-        end++;
-    if (errno != 0 || *end != 0 || !(number * factor < 0x1p63))
-        return false;
-    *size = (uint64_t)(number * factor);
-    return true;
 }
 
 engram_status eg_option_size(const eg_cli *cli, const char *name, uint64_t *value,

@@ -1,31 +1,15 @@
 /* What a run prints: one document for programs, lines for people, and how it ended. */
 #include <errno.h>
 #include <inttypes.h>
-#include <math.h>
 #include <stdarg.h>
 #include <stdlib.h>
-#include <time.h>
 
 #include "base/clock.h"
 #include "cli/cli.h"
 
 enum { LINE_MAX_SIZE = 4096 };
 
-static atomic_bool incomplete; /* memory ran out while a document was made */
-
-void eg_json_put(json_t *parent, const char *key, json_t *value)
-{
-    int failed = value == NULL ? 1
-                 : key != NULL ? json_object_set_new(parent, key, value)
-                               : json_array_append_new(parent, value);
-    if (failed)
-        atomic_store(&incomplete, true);
-}
-
-void eg_json_put_number(json_t *object, const char *key, uint64_t value)
-{
-    eg_json_put(object, key, json_integer(value <= INT64_MAX ? (json_int_t)value : INT64_MAX));
-}
+static atomic_bool incomplete; /* memory ran out while a document was printed */
 
 /* Members of an object without its braces. */
 static void print_members(const json_t *object)
@@ -137,7 +121,8 @@ static engram_status flush(engram_status status, engram_error *error)
     errno = 0;
     bool failed = fflush(stdout) != 0 || ferror(stdout);
     bool pipe_closed = errno == EPIPE;
-    if (atomic_load(&incomplete) && status == ENGRAM_OK)
+    bool is_incomplete = atomic_load(&incomplete) || eg_json_failures() != 0;
+    if (is_incomplete && status == ENGRAM_OK)
         return eg_fail(error, ENGRAM_NO_MEMORY, "out of memory; what was printed is not complete");
     if (!failed || (status != ENGRAM_OK && status != ENGRAM_IO))
         return status;
@@ -187,68 +172,4 @@ void eg_issues_add(void *context, const char *path, const char *reason)
         eg_json_put(issues->list, NULL, object);
     }
     pthread_mutex_unlock(&issues->lock);
-}
-
-const char *eg_text_bytes(char text[EG_TEXT_SIZE], uint64_t size)
-{
-    static const char *const units[] = {"B", "kB", "MB", "GB", "TB", "PB", "EB"};
-    double value = (double)size;
-    size_t unit = 0;
-    for (; value >= 999.5 && unit < 6; unit++)
-        value /= 1000;
-    int digits = unit == 0 || value >= 99.95 ? 0 : 1;
-    snprintf(text, EG_TEXT_SIZE, "%.*f %s", digits, value, units[unit]);
-    return text;
-}
-
-const char *eg_text_rate(char text[EG_TEXT_SIZE], uint64_t size, double seconds)
-{
-    snprintf(text, EG_TEXT_SIZE, "%.1f MB/s", eg_ratio((double)size / 1e6, seconds));
-    return text;
-}
-
-const char *eg_text_time(char text[EG_TEXT_SIZE], int64_t seconds, uint32_t nanoseconds,
-                         bool precise)
-{
-    time_t when = (time_t)seconds;
-    struct tm parts;
-    if (gmtime_r(&when, &parts) == NULL || parts.tm_year < -1900 || parts.tm_year > 9999 - 1900) {
-        snprintf(text, EG_TEXT_SIZE, "@%" PRId64, seconds);
-        return text;
-    }
-    size_t size = strftime(text, EG_TEXT_SIZE, "%Y-%m-%dT%H:%M:%S", &parts);
-    if (precise)
-        snprintf(text + size, EG_TEXT_SIZE - size, ".%09uZ", nanoseconds % 1000000000u);
-    else
-        snprintf(text + size, EG_TEXT_SIZE - size, "Z");
-    return text;
-}
-
-const char *eg_text_time_ns(char text[EG_TEXT_SIZE], uint64_t time_ns)
-{
-    return eg_text_time(text, (int64_t)(time_ns / 1000000000), (uint32_t)(time_ns % 1000000000),
-                        true);
-}
-
-const char *eg_text_seconds(char text[EG_TEXT_SIZE], uint64_t seconds)
-{
-    static const struct {
-        uint64_t seconds;
-        char letter;
-    } units[] = {{86400, 'd'}, {3600, 'h'}, {60, 'm'}, {1, 's'}};
-    size_t i = 0;
-    while (seconds % units[i].seconds != 0 || (seconds == 0 && i < 3))
-        i++;
-    snprintf(text, EG_TEXT_SIZE, "%" PRIu64 "%c", seconds / units[i].seconds, units[i].letter);
-    return text;
-}
-
-double eg_seconds_since(uint64_t start_ns)
-{
-    return (double)(eg_clock_monotonic_ns() - start_ns) / 1e9;
-}
-
-double eg_ratio(double a, double b)
-{
-    return b != 0 ? a / b : 0;
 }

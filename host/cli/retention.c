@@ -44,16 +44,6 @@ engram_status eg_retention_read(const eg_cli *cli, engram_retention *retention, 
     return ENGRAM_OK;
 }
 
-json_t *eg_retention_json(const engram_retention *retention)
-{
-    json_t *object = json_object();
-    eg_json_put_number(object, "every_seconds", retention->every_s);
-    eg_json_put_number(object, "last", retention->last);
-    for (size_t i = 0; i < PERIOD_COUNT; i++)
-        eg_json_put_number(object, periods[i].name, *count_of(retention, i));
-    return object;
-}
-
 void eg_retention_say(eg_cli *cli, const engram_retention *retention)
 {
     char text[EG_TEXT_SIZE];

@@ -132,10 +132,9 @@ static engram_status need_file(const eg_place *p, engram_error *error)
                          engram_kind_name((engram_kind)p->inode.kind));
 }
 
-/* Finds the file that is to be written, with all that must hold for it. */
-static engram_status find_file(engram_transaction *tx, const char *path,
-                               const engram_expected *expected, bool whole, eg_place *p,
-                               engram_error *error)
+engram_status eg_content_find(engram_transaction *tx, const char *path,
+                              const engram_expected *expected, bool whole, eg_place *p,
+                              engram_error *error)
 {
     EG_TRY(eg_tx_find(tx, path, true, p, error));
     if (p->parent == 0)
@@ -157,11 +156,10 @@ static void touch_inode(eg_inode *inode)
     inode->flags &= (uint8_t)~EG_INODE_RACY;
 }
 
-/* The operations that make the file's content these references. */
-static engram_status put_file(engram_transaction *tx, eg_place *p, const eg_cutter *c)
+engram_status eg_content_put(engram_transaction *tx, eg_place *p, const eg_cutter *c)
 {
     eg_inode inode = p->found ? p->inode : (eg_inode){.kind = EG_KIND_FILE, .mode = 0644};
-    uint64_t number = p->found ? p->number : eg_tx_new_inode(tx);
+    uint64_t number = p->number = p->found ? p->number : eg_tx_new_inode(tx);
     if (!p->found)
         eg_tx_own(&inode);
     touch_inode(&inode);
@@ -182,11 +180,11 @@ engram_status engram_write(engram_transaction *tx, const char *path, const void 
     eg_cutter cutter;
     EG_TRY(eg_tx_enter(tx, &mark, error));
     eg_cutter_init(&cutter, tx);
-    engram_status status = find_file(tx, path, expected, true, &place, error);
+    engram_status status = eg_content_find(tx, path, expected, true, &place, error);
     if (status == ENGRAM_OK)
         status = cut_whole(&cutter, bytes, size, error);
     if (status == ENGRAM_OK)
-        status = put_file(tx, &place, &cutter);
+        status = eg_content_put(tx, &place, &cutter);
     eg_cutter_fini(&cutter);
     return eg_tx_leave(tx, &mark, status, error);
 }
@@ -216,11 +214,11 @@ engram_status engram_write_stream(engram_transaction *tx, const char *path, engr
     eg_cutter cutter;
     EG_TRY(eg_tx_enter(tx, &mark, error));
     eg_cutter_init(&cutter, tx);
-    engram_status status = find_file(tx, path, expected, true, &place, error);
+    engram_status status = eg_content_find(tx, path, expected, true, &place, error);
     if (status == ENGRAM_OK)
         status = pour(&cutter, source, context, error);
     if (status == ENGRAM_OK)
-        status = put_file(tx, &place, &cutter);
+        status = eg_content_put(tx, &place, &cutter);
     eg_cutter_fini(&cutter);
     return eg_tx_leave(tx, &mark, status, error);
 }
@@ -322,7 +320,7 @@ static engram_status make_empty(engram_transaction *tx, eg_place *p, engram_erro
 {
     eg_cutter none;
     eg_cutter_init(&none, tx);
-    EG_TRY(put_file(tx, p, &none));
+    EG_TRY(eg_content_put(tx, p, &none));
     EG_TRY(eg_tx_apply(tx, error));
     return eg_tx_find_there(tx, p->path, true, p, error);
 }
@@ -350,7 +348,7 @@ static engram_status change_at(engram_transaction *tx, const char *path, placing
     eg_mark mark;
     eg_place place;
     EG_TRY(eg_tx_enter(tx, &mark, error));
-    engram_status status = find_file(tx, path, expected, false, &place, error);
+    engram_status status = eg_content_find(tx, path, expected, false, &place, error);
     if (status == ENGRAM_OK && !place.found && cuts)
         status = eg_fail(error, ENGRAM_NOT_FOUND, "no such path: %s", path);
     uint64_t from = at;
@@ -421,7 +419,7 @@ engram_status engram_update_chunk(engram_transaction *tx, const char *path, uint
     eg_mark mark;
     eg_place place;
     EG_TRY(eg_tx_enter(tx, &mark, error));
-    engram_status status = find_file(tx, path, expected, false, &place, error);
+    engram_status status = eg_content_find(tx, path, expected, false, &place, error);
     if (status == ENGRAM_OK && !place.found)
         status = eg_fail(error, ENGRAM_NOT_FOUND, "no such path: %s", path);
     if (status == ENGRAM_OK)

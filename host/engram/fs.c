@@ -96,12 +96,18 @@ static engram_status list_visit(void *context, eg_view key, eg_view value, engra
     return c->entry(c->context, name, eg_get_u64(value.data), (eg_inode_kind)value.data[8], error);
 }
 
+engram_status eg_fs_list_from(eg_root *root, uint64_t directory, eg_view name, eg_fs_entry *entry,
+                              void *context, engram_error *error)
+{
+    eg_key key = eg_key_entry(directory, name);
+    list_context c = {entry, context, directory};
+    return walk(root, &key, list_visit, &c, error);
+}
+
 engram_status eg_fs_list(eg_root *root, uint64_t directory, eg_fs_entry *entry, void *context,
                          engram_error *error)
 {
-    eg_key key = eg_key_entry(directory, (eg_view){NULL, 0});
-    list_context c = {entry, context, directory};
-    return walk(root, &key, list_visit, &c, error);
+    return eg_fs_list_from(root, directory, (eg_view){NULL, 0}, entry, context, error);
 }
 
 typedef struct refs_context {

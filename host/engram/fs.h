@@ -16,6 +16,8 @@ engram_status eg_fs_child(eg_root *root, uint64_t directory, eg_view name, uint6
 typedef engram_status eg_fs_entry(void *context, eg_view name, uint64_t number, eg_inode_kind kind, engram_error *error);
 /* Entries of a directory in byte order of their names; name is lent for the call. */
 engram_status eg_fs_list(eg_root *root, uint64_t directory, eg_fs_entry *entry, void *context, engram_error *error);
+/* Those whose names are not less than name. */
+engram_status eg_fs_list_from(eg_root *root, uint64_t directory, eg_view name, eg_fs_entry *entry, void *context, engram_error *error);
 
 typedef engram_status eg_fs_ref(void *context, uint64_t offset, eg_chunk_ref ref, engram_error *error);
 /* Chunk references of a file in order, from the one that holds offset on. */

@@ -242,6 +242,7 @@ typedef struct walking {
     eg_buffer path; /* without its final zero */
     size_t prefix_size;
     uint32_t depth;
+    const char *after; /* of filter->after, what is below the directory at hand; NULL: all is shown */
 } walking;
 
 static bool is_wanted(const walking *w, const struct engram_stat *stat)
@@ -282,18 +283,37 @@ static engram_status show(walking *w, uint64_t number, engram_error *error)
 
 static engram_status walk_directory(walking *w, uint64_t number, engram_error *error);
 
+static eg_view first_name(const char *path)
+{
+    return (eg_view){(const uint8_t *)path, path != NULL ? strcspn(path, "/") : 0};
+}
+
+/* Whether an entry lies on the way to filter->after, and so was shown before. */
+static bool pass(walking *w, eg_view name)
+{
+    eg_view first = first_name(w->after);
+    bool passed = w->after != NULL && name.size == first.size &&
+                  memcmp(name.data, first.data, first.size) == 0;
+    bool has_more = passed && w->after[first.size] == '/';
+    w->after = has_more ? w->after + first.size + 1 : NULL;
+    return passed;
+}
+
 static engram_status on_entry(void *context, eg_view name, uint64_t number, eg_inode_kind kind,
                               engram_error *error)
 {
     walking *w = context;
     size_t size = w->path.size;
     uint32_t depth_max = w->walk->filter != NULL ? w->walk->filter->depth_max : 0;
+    bool passed = pass(w, name);
     if (size != 0)
         eg_write_u8(&w->path, '/');
     eg_write_bytes(&w->path, name.data, name.size);
-    EG_TRY(show(w, number, error));
+    if (!passed)
+        EG_TRY(show(w, number, error));
     if (kind == EG_KIND_DIRECTORY && (depth_max == 0 || w->depth < depth_max))
         EG_TRY(walk_directory(w, number, error));
+    w->after = NULL;
     w->path.size = size;
     return ENGRAM_OK;
 }
@@ -306,8 +326,21 @@ static engram_status walk_directory(walking *w, uint64_t number, engram_error *e
     if (w->walk->touch != NULL)
         EG_TRY(w->walk->touch(w->walk->touch_context, number, true, error));
     w->depth++;
-    EG_TRY(eg_fs_list(w->look->root, number, on_entry, w, error));
+    EG_TRY(eg_fs_list_from(w->look->root, number, first_name(w->after), on_entry, w, error));
     w->depth--;
+    return ENGRAM_OK;
+}
+
+/* A path as walks show it, below what is walked, or that itself. */
+static engram_status begin_after(walking *w, const char *after, engram_error *error)
+{
+    size_t size = w->path.size;
+    bool below = size == 0 || (strncmp(after, (const char *)w->path.data, size) == 0 &&
+                               (after[size] == '/' || after[size] == 0));
+    if (!below)
+        return eg_fail(error, ENGRAM_INVALID, "'%s' is not below '%.*s', so nothing comes behind it",
+                       after, (int)size, (const char *)w->path.data);
+    w->after = after + size + (size != 0 && after[size] == '/');
     return ENGRAM_OK;
 }
 
@@ -332,10 +365,15 @@ engram_status eg_look_list(const eg_look *look, const char *path, uint64_t numbe
     w.prefix_size = w.path.size;
     if (w.path.failed)
         status = no_memory(error);
-    else if (inode.kind == EG_KIND_DIRECTORY)
+    else if (walk->filter != NULL && walk->filter->after != NULL)
+        status = begin_after(&w, walk->filter->after, error);
+    if (status != ENGRAM_OK)
+        goto done;
+    if (inode.kind == EG_KIND_DIRECTORY)
         status = walk_directory(&w, number, error);
     else
-        status = show(&w, number, error);
+        status = w.after == NULL ? show(&w, number, error) : ENGRAM_OK;
+done:
     eg_buffer_fini(&w.path);
     return status;
 }

@@ -31,7 +31,7 @@ static engram_status try_once(eg_engram *e, const engram_run_options *options, e
 {
     engram_transaction *tx = NULL;
     EG_TRY(engram_begin(e, &options->transaction, &tx, error));
-    tx->overwrites = options->on_conflict == ENGRAM_LAST_WRITER_WINS;
+    tx->overwrites |= options->on_conflict == ENGRAM_LAST_WRITER_WINS;
     tx->has_turn = has_turn;
     engram_status status = body(context, tx, error);
     *final = status != ENGRAM_OK;

@@ -107,6 +107,7 @@ engram_status engram_begin(struct engram *e, const engram_transaction_options *o
     tx->engram = tx->stage.engram = e;
     if (options != NULL)
         tx->options = *options;
+    tx->overwrites = tx->options.last_writer_wins;
     engram_status status = eg_engram_pin(e, &tx->base, error);
     if (status != ENGRAM_OK) {
         give_back(tx);

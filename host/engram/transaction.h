@@ -85,6 +85,10 @@ void eg_cutter_init(eg_cutter *cutter, engram_transaction *tx);
 engram_status eg_cutter_add(eg_cutter *cutter, const uint8_t *bytes, size_t size, engram_error *error);
 engram_status eg_cutter_end(eg_cutter *cutter, engram_error *error);
 void eg_cutter_fini(eg_cutter *cutter);
+/* Finds the file that is to be written, with all that must hold for it. */
+engram_status eg_content_find(engram_transaction *tx, const char *path, const engram_expected *expected, bool whole, eg_place *place, engram_error *error);
+/* The operations that make the file's content the cutter's references; place->number is then its inode. */
+engram_status eg_content_put(engram_transaction *tx, eg_place *place, const eg_cutter *cutter);
 /* A splice, in operations that fit a journal record. to_end: all from offset on gives way. */
 void eg_tx_write_splice(eg_buffer *ops, uint64_t number, uint64_t offset, uint64_t removed, bool to_end, eg_view refs);
 

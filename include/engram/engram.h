@@ -146,6 +146,7 @@ typedef struct engram_filter { /* zero: everything */
     int64_t mtime_after_s, mtime_before_s; /* mtime in [after, before); 0: no limit */
     uint64_t version_after;    /* changed in a version greater than this */
     uint32_t depth_max;        /* levels below the prefix; 0: all */
+    const char *after;         /* a path that a walk showed: only what comes behind it, found without walking what comes before */
 } engram_filter;
 /* path is the whole path. */
 typedef engram_status engram_entry_visit(void *context, const char *path, const struct engram_stat *stat, engram_error *error);
@@ -163,6 +164,7 @@ typedef enum engram_isolation {
 typedef struct engram_transaction_options { /* zero: the defaults */
     engram_isolation isolation;
     engram_durability durability;
+    bool last_writer_wins; /* whole contents are not validated against other writes of the same file */
 } engram_transaction_options;
 
 /* options may be NULL. End it with commit or abort. */
@@ -197,6 +199,15 @@ ENGRAM_API engram_status engram_write(engram_transaction *transaction, const cha
 /* From a stream of any size, in bounded memory. source fills bytes and sets *got, 0 at the end. */
 typedef engram_status engram_source(void *context, void *bytes, size_t size, size_t *got, engram_error *error);
 ENGRAM_API engram_status engram_write_stream(engram_transaction *transaction, const char *path, engram_source *source, void *context, const engram_expected *expected, engram_error *error);
+/* The same, when the caller has the pieces one by one and must not wait inside: each call may come from another thread. No
+ * other call of the transaction between open and close. *inode (may be NULL): of the file, whose token will be inode.version
+ * with the version that the commit makes. The writer is gone after close, also on failure; cancel drops it, and the
+ * transaction is as before. */
+typedef struct engram_writer engram_writer;
+ENGRAM_API engram_status engram_write_open(engram_transaction *transaction, const char *path, const engram_expected *expected, engram_writer **writer, engram_error *error);
+ENGRAM_API engram_status engram_write_add(engram_writer *writer, const void *bytes, size_t size, engram_error *error);
+ENGRAM_API engram_status engram_write_close(engram_writer **writer, uint64_t *inode, engram_error *error);
+ENGRAM_API void engram_write_cancel(engram_writer **writer); /* NULL is fine */
 /* Replaces or extends content in place; only the chunks that it touches are encoded again. A gap reads as zeros. */
 ENGRAM_API engram_status engram_write_at(engram_transaction *transaction, const char *path, uint64_t offset, const void *bytes, size_t size, const engram_expected *expected, engram_error *error);
 ENGRAM_API engram_status engram_append(engram_transaction *transaction, const char *path, const void *bytes, size_t size, const engram_expected *expected, engram_error *error);

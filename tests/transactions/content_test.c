@@ -195,6 +195,85 @@ typedef struct edit {
     size_t offset, size;
 } edit;
 
+/* Pieces of any size, each from wherever, make what the whole makes. */
+static void pieces(void **state)
+{
+    (void)state;
+    static const size_t steps[] = {1, 1000, 128 << 10, LARGE};
+    rig r;
+    rig_init(&r, "cdc:16384");
+    rig_fill(data, LARGE, 9);
+    rig_put(&r, "whole", data, LARGE);
+    for (size_t i = 0; i < sizeof steps / sizeof *steps; i++) {
+        size_t total = steps[i] < 1000 ? 3000 : LARGE;
+        uint64_t inode = 0;
+        engram_writer *writer = NULL;
+        engram_transaction *tx = rig_begin(&r);
+        assert_ok(engram_write_open(tx, "p", NULL, &writer, E));
+        for (size_t at = 0; at < total; at += steps[i])
+            assert_ok(engram_write_add(writer, data + at,
+                                       total - at < steps[i] ? total - at : steps[i], E));
+        assert_ok(engram_write_close(&writer, &inode, E));
+        assert_null(writer);
+        uint64_t version = rig_commit(tx);
+        rig_expect(&r, "p", data, total);
+        struct engram_stat stat = rig_stat(&r, "p");
+        assert_int_equal(stat.inode, inode);
+        assert_int_equal(stat.version, version);
+        if (total == LARGE)
+            assert_int_equal(stat.chunks, rig_stat(&r, "whole").chunks);
+    }
+    rig_verify(&r);
+    rig_fini(&r);
+}
+
+static void pieces_that_are_refused(void **state)
+{
+    (void)state;
+    const engram_expected none = {ENGRAM_NONE, 0, 0};
+    rig r;
+    engram_writer *writer = NULL;
+    rig_init(&r, NULL);
+    rig_text(&r, "f", "old");
+    engram_transaction *tx = rig_begin(&r);
+    assert_fails(engram_write_open(tx, "f", &none, &writer, E), ENGRAM_EXISTS, "f");
+    assert_fails(engram_write_open(tx, "no/f", NULL, &writer, E), ENGRAM_NOT_FOUND, "no");
+    assert_fails(engram_write_open(tx, "../f", NULL, &writer, E), ENGRAM_INVALID, "..");
+    assert_null(writer);
+    assert_ok(engram_write_open(tx, "g", &none, &writer, E));
+    assert_ok(engram_write_add(writer, "lost", 4, E));
+    engram_write_cancel(&writer);
+    assert_ok(engram_write(tx, "h", "kept", 4, NULL, E));
+    rig_commit(tx);
+    rig_expect_absent(&r, "g");
+    rig_expect_text(&r, "f", "old");
+    rig_expect_text(&r, "h", "kept");
+    rig_verify(&r);
+    rig_fini(&r);
+}
+
+/* Two who replace the same file: with last_writer_wins the second one does, else it conflicts. */
+static void last_writer_wins(void **state)
+{
+    (void)state;
+    rig r;
+    rig_init(&r, NULL);
+    rig_text(&r, "f", "old");
+    for (int wins = 0; wins <= 1; wins++) {
+        const engram_transaction_options options = {.last_writer_wins = wins};
+        engram_transaction *tx = NULL;
+        assert_ok(engram_begin(r.engram, &options, &tx, E));
+        assert_ok(engram_write(tx, "f", "late", 4, NULL, E));
+        rig_text(&r, "f", "early");
+        if (wins)
+            assert_ok(engram_commit(&tx, NULL, E));
+        else
+            assert_fails(engram_commit(&tx, NULL, E), ENGRAM_CONFLICT, "f");
+        rig_expect_text(&r, "f", wins ? "late" : "early");
+    }
+    rig_fini(&r);
+}
+
 static void write_at_everywhere(void **state)
 {
     (void)state;
@@ -456,6 +535,9 @@ int main(void)
         cmocka_unit_test(write_what_is_expected),
         cmocka_unit_test(expectations_are_read),
         cmocka_unit_test(streams),
+        cmocka_unit_test(pieces),
+        cmocka_unit_test(pieces_that_are_refused),
+        cmocka_unit_test(last_writer_wins),
         cmocka_unit_test(write_at_everywhere),
         cmocka_unit_test(write_at_costs_its_change),
         cmocka_unit_test(makes_files_in_place),

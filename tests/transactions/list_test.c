@@ -47,6 +47,18 @@ static const selection selections[] = {
     {"", {.mtime_after_s = 1000, .mtime_before_s = 2000}, "src/main.c"},
     {"", {.mtime_before_s = 2001}, "src/lib/a.c src/main.c"},
     {"", {.version_after = 1}, ""},
+    {"", {.after = "READ"}, "src src/lib src/lib/a.c src/lib/b.h src/link src/main.c src-more"},
+    {"", {.after = "src"}, "src/lib src/lib/a.c src/lib/b.h src/link src/main.c src-more"},
+    {"", {.after = "src/lib/a.c"}, "src/lib/b.h src/link src/main.c src-more"},
+    {"", {.after = "src/lib/b.h"}, "src/link src/main.c src-more"},
+    {"", {.after = "src/lib/zzz"}, "src/link src/main.c src-more"},
+    {"", {.after = "src/gone/x"}, "src/lib src/lib/a.c src/lib/b.h src/link src/main.c src-more"},
+    {"", {.after = "src-more"}, ""},
+    {"src", {.after = "src/lib"}, "src/lib/a.c src/lib/b.h src/link src/main.c"},
+    {"/src/", {.after = "src/link"}, "src/main.c"},
+    {"src", {.after = "src/lib", .depth_max = 1}, "src/link src/main.c"},
+    {"src", {.after = "src/lib", .glob = "**/*.c"}, "src/lib/a.c src/main.c"},
+    {"READ", {.after = "READ"}, ""},
 };
 
 static void filters(void **state)

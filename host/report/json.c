@@ -1,0 +1,83 @@
+/* Making JSON documents: text that may be of any encoding, and what became of memory. */
+#include <stdatomic.h>
+#include <stdio.h>
+
+#include "report/report.h"
+
+static atomic_ulong failures;
+
+unsigned long eg_json_failures(void)
+{
+    return atomic_load(&failures);
+}
+
+void eg_json_put(json_t *parent, const char *key, json_t *value)
+{
+    int failed = value == NULL ? 1
+                 : key != NULL ? json_object_set_new(parent, key, value)
+                               : json_array_append_new(parent, value);
+    if (failed)
+        atomic_fetch_add(&failures, 1);
+}
+
+void eg_json_put_number(json_t *object, const char *key, uint64_t value)
+{
+    eg_json_put(object, key, json_integer(value <= INT64_MAX ? (json_int_t)value : INT64_MAX));
+}
+
+static bool is_utf8(eg_view text)
+{
+    for (size_t at = 0; at < text.size;) {
+        size_t size = eg_utf8_size(text.data + at, text.size - at);
+        if (size == 0)
+            return false;
+        at += size;
+    }
+    return true;
+}
+
+json_t *eg_json_text(const void *bytes, size_t size)
+{
+    const uint8_t *data = bytes;
+    eg_buffer text = {0};
+    if (is_utf8((eg_view){data, size}))
+        return json_stringn(size != 0 ? bytes : "", size);
+    for (size_t at = 0; at < size;) {
+        size_t step = eg_utf8_size(data + at, size - at);
+        if (step != 0)
+            eg_write_bytes(&text, data + at, step);
+        else
+            eg_write_bytes(&text, "\xEF\xBF\xBD", 3);
+        at += step != 0 ? step : 1;
+    }
+    json_t *value = text.failed ? NULL : json_stringn((const char *)text.data, text.size);
+    eg_buffer_fini(&text);
+    return value;
+}
+
+static void base64(eg_buffer *out, eg_view bytes)
+{
+    static const char digits[] = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
+    for (size_t at = 0; at < bytes.size; at += 3) {
+        size_t left = bytes.size - at;
+        uint32_t word = (uint32_t)bytes.data[at] << 16;
+        word |= left > 1 ? (uint32_t)bytes.data[at + 1] << 8 : 0;
+        word |= left > 2 ? bytes.data[at + 2] : 0;
+        for (unsigned i = 0; i < 4; i++)
+            eg_write_u8(out, i > left ? '=' : (uint8_t)digits[word >> (18 - 6 * i) & 63]);
+    }
+}
+
+void eg_path_json(json_t *object, const char *key, eg_view path)
+{
+    char key_base64[48];
+    eg_buffer text = {0};
+    eg_json_put(object, key, eg_json_text(path.data, path.size));
+    if (is_utf8(path))
+        return;
+    snprintf(key_base64, sizeof key_base64, "%s_base64", key);
+    base64(&text, path);
+    eg_json_put(object, key_base64,
+                text.failed ? NULL : json_stringn((const char *)text.data, text.size));
+    eg_buffer_fini(&text);
+}
