@@ -65,6 +65,8 @@ typedef struct eg_recovery { /* what opening found and did */
 engram_status eg_engram_open(eg_io *io, const char *dir, const eg_engram_options *options, eg_engram **engram, engram_error *error);
 /* A writer seals, checkpoints and records the clean end. The engram is gone also on failure. */
 engram_status eg_engram_close(eg_engram **engram, engram_error *error);
+/* Whether commits are taken: not of one that was opened read-only, nor after one has failed, until it is opened again. */
+engram_status eg_engram_check_writable(eg_engram *engram, engram_error *error);
 
 const eg_engram_config *eg_engram_get_config(const eg_engram *engram);
 const engram_codebook *eg_engram_get_codebook(const eg_engram *engram);

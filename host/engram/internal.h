@@ -220,7 +220,6 @@ engram_status eg_count_root(eg_engram *engram, engram_bundle *bundle, const eg_i
 void eg_hash_root(const engram_bundle *bundle, uint8_t hash[32]);
 /* Everything that is refused from now on gets this cause. */
 void eg_engram_fail(eg_engram *engram, engram_status status);
-engram_status eg_engram_check_writable(eg_engram *engram, engram_error *error);
 
 /* ---- versions.c ---- */
 

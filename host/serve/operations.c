@@ -26,6 +26,8 @@ static engram_status readyz(eg_request *request, eg_reply *reply, engram_error *
 {
     static const char *const names[] = {"starting", "ready", "draining"};
     eg_server_state state = atomic_load(&request->server->state);
+    if (state == EG_SERVER_READY && eg_engram_check_writable(request->engram, NULL) != ENGRAM_OK)
+        return say_status(reply, 503, "failed: it reads, and takes no commits until it is started again", error);
     return say_status(reply, state == EG_SERVER_READY ? 200 : 503, names[state], error);
 }
 

@@ -4,6 +4,7 @@
 #include <pthread.h>
 #include <signal.h>
 #include <stdatomic.h>
+#include <sys/resource.h>
 #include <sys/socket.h>
 #include <unistd.h>
 
@@ -36,6 +37,33 @@ static void refusals(void **state)
     assert_int_equal(rig_run(&r, (const char *[]){"serve", "-e", r.engram, "--token-file", r.log, NULL}), 2);
     rig_write_file(&r, "ini", "[serve]\nlisten = 127.0.0.1:0\nnothing = 1\n", path);
     assert_int_equal(rig_run(&r, (const char *[]){"serve", "-e", r.engram, "--config", path, NULL}), 2);
+    rig_fini(&r);
+}
+
+/* A journal that cannot grow is final for writers: they are told, and whoever watches too; reading goes on. */
+static void a_failed_disk(void **state)
+{
+    static char body[50000];
+    const struct rlimit none = {0, 0};
+    rig_reply reply;
+    rig r;
+    (void)state;
+    rig_init(&r, NULL);
+    rig_expect(&r, "PUT /v1/files/before", NULL, "kept", 201, NULL);
+    assert_int_equal(prlimit(r.pid, RLIMIT_FSIZE, &none, NULL), 0);
+    memset(body, 'x', sizeof body - 1);
+    rig_ask(&r, "PUT /v1/files/after", NULL, body, &reply);
+    assert_in_range(reply.status, 500, 507);
+    rig_reply_fini(&reply);
+    rig_expect(&r, "GET /readyz", NULL, NULL, 503, "failed");
+    rig_expect(&r, "GET /healthz", NULL, NULL, 200, "ok");
+    rig_expect(&r, "GET /v1/files/before", NULL, NULL, 200, "kept");
+    rig_expect(&r, "GET /v1/files/after", NULL, NULL, 404, NULL);
+    rig_kill(&r);
+    rig_start(&r, NULL);
+    rig_expect(&r, "GET /readyz", NULL, NULL, 200, "ready");
+    rig_expect(&r, "GET /v1/files/before", NULL, NULL, 200, "kept");
+    rig_expect(&r, "GET /v1/files/after", NULL, NULL, 404, NULL);
     rig_fini(&r);
 }
 
@@ -236,6 +264,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(states),
         cmocka_unit_test(refusals),
+        cmocka_unit_test(a_failed_disk),
         cmocka_unit_test(drains),
         cmocka_unit_test(drains_no_longer_than_it_should),
         cmocka_unit_test(commits_share_syncs),
