@@ -94,7 +94,8 @@ static const char *colour_of(const chart *c, const char *device)
     return colours[SERIES_MAX - 1];
 }
 
-/* Results that have a batch; others have no place in a chart of this kind. */
+/* Results that have a batch; others have no place in a chart of this kind, nor has a query with a minimum, which is measured
+ * alone. */
 static void gather(chart *c, const json_t *results)
 {
     size_t i;
@@ -102,7 +103,7 @@ static void gather(chart *c, const json_t *results)
     json_array_foreach(results, i, result)
     {
         double batch = number_of(result, "batch"), value = number_of(result, "value");
-        if (batch < 1 || !(value > 0))
+        if (batch < 1 || !(value > 0) || strcmp(text_of(result, "op"), "min0.5") == 0)
             continue;
         panel *p = find_panel(c, result);
         series *s = p != NULL ? find_series(p, text_of(result, "device")) : NULL;
