@@ -68,7 +68,8 @@ static engram_status verify_all(eg_verification *v, double subset, engram_error 
                                  .context = v,
                                  .problem = on_problem,
                                  .progress = on_progress};
-    EG_TRY(eg_engram_verify(v->cli->engram, &o, &v->count, error));
+    uint64_t counted; /* as the callback does */
+    EG_TRY(eg_engram_verify(v->cli->engram, &o, &counted, error));
     eg_json_put(v->cli->document, "subset", json_real(subset));
     return report(v, error);
 }
@@ -113,9 +114,11 @@ const eg_command eg_command_verify = {
     .summary = "Check that everything stored is what was written",
     .details = "Reads headers, checksums, records, the tree of every retained version and the "
                "content of every\n"
-               "chunk, and computes hypervectors and the root anew. Each problem is a line; with "
-               "any, the exit\n"
-               "code is 13. --subset 5% reads a part of the content, and all the rest.\n\n"
+               "chunk, and computes hypervectors and the root anew. Each problem is a line, and so "
+               "is each file\n"
+               "that a damaged chunk is in; with any, the exit code is 13. --subset 5% reads a part "
+               "of the\n"
+               "content, and all the rest.\n\n"
                "With --repair what is derived is computed anew, and what is damaged is taken from wherever "
                "a good\n"
                "copy is. What is lost is told, and reads of it go on failing. What is replaced goes "

@@ -278,6 +278,16 @@ engram_status eg_engram_recover(eg_engram *engram, engram_error *error);
 /* ---- verify_tree.c ---- */
 
 /* One version's tree; calls problem and counts. bundle: the root bundle that it should have, or NULL. */
+/* verify_files.c: chunks that cannot be read, and the files of a version that hold them, a problem each. Chunks that were
+ * found in a file are taken out, so that further versions tell of the rest only. */
+enum { EG_DAMAGED_MAX = 1 << 20 };
+typedef struct eg_damaged {
+    uint64_t *ids;
+    size_t count, capacity;
+    bool is_cut; /* there are more */
+} eg_damaged;
+void eg_damaged_add(eg_damaged *damaged, uint64_t id);
+engram_status eg_verify_name_files(const eg_version *version, bool newest, eg_damaged *damaged, const eg_verify_options *options, uint64_t *problems, engram_error *error);
 engram_status eg_verify_version(eg_engram *engram, const eg_version *version, const engram_bundle *bundle, const eg_verify_options *options, uint64_t *problems, engram_error *error);
 
 #endif

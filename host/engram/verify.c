@@ -10,6 +10,7 @@
 typedef struct store_context {
     eg_engram *engram;
     const eg_verify_options *options;
+    eg_damaged *damaged;
     uint64_t bytes_total;
     atomic_uint_fast64_t problems, chunks_read, bytes_read;
     pthread_mutex_t lock;
@@ -25,6 +26,8 @@ static void store_problem(void *context, uint64_t chunk_id, const char *message)
         snprintf(text, sizeof text, "%s", message);
     pthread_mutex_lock(&c->lock);
     c->options->problem(c->options->context, text);
+    if (chunk_id != 0)
+        eg_damaged_add(c->damaged, chunk_id);
     pthread_mutex_unlock(&c->lock);
     atomic_fetch_add(&c->problems, 1);
 }
@@ -49,10 +52,10 @@ static void store_progress(void *context, uint64_t bytes_done)
 }
 
 static engram_status verify_store(eg_engram *engram, const eg_verify_options *options,
-                                  uint64_t *problems, engram_error *error)
+                                  eg_damaged *damaged, uint64_t *problems, engram_error *error)
 {
     eg_store_totals totals;
-    store_context c = {.engram = engram, .options = options};
+    store_context c = {.engram = engram, .options = options, .damaged = damaged};
     engram_error inner = {0};
     engram_verified *verified = options->verified;
     if (eg_store_get_totals(engram->store, &totals, &inner) == ENGRAM_OK)
@@ -215,6 +218,31 @@ static engram_status verify_versions(eg_engram *engram, const eg_verify_options 
     return status;
 }
 
+/* Newest first, so that a file is told of once, as it is now. */
+static engram_status name_files(eg_engram *e, eg_damaged *damaged, const eg_verify_options *options,
+                                uint64_t *problems, engram_error *error)
+{
+    version_list all = {0};
+    engram_error inner = {0};
+    if (damaged->count == 0)
+        return ENGRAM_OK;
+    engram_status status = engram_versions(e, collect_version, &all, &inner);
+    for (size_t i = all.count; i-- > 0 && damaged->count > 0 && status == ENGRAM_OK;) {
+        eg_version version;
+        status = eg_engram_pin_number(e, all.list[i].number, &version, &inner);
+        if (status == ENGRAM_OK) {
+            status = eg_verify_name_files(&version, i + 1 == all.count, damaged, options, problems, &inner);
+            eg_version_release(&version);
+        } else if (status == ENGRAM_NOT_FOUND) { /* let go of since it was listed */
+            status = ENGRAM_OK;
+        }
+    }
+    eg_free(all.list);
+    if (damaged->is_cut)
+        options->problem(options->context, "there are more damaged chunks than files were looked up for");
+    return as_finding(status, &inner, options, problems, error);
+}
+
 engram_status eg_engram_verify(eg_engram *engram, const eg_verify_options *options,
                                uint64_t *problems, engram_error *error)
 {
@@ -226,10 +254,15 @@ engram_status eg_engram_verify(eg_engram *engram, const eg_verify_options *optio
     o.verified = verified;
     engram_status status = verify_journal(engram, verified, &inner);
     EG_TRY(as_finding(status, &inner, &o, problems, error));
-    EG_TRY(verify_store(engram, &o, problems, error));
-    EG_TRY(verify_versions(engram, &o, problems, error));
+    eg_damaged damaged = {0};
+    status = verify_store(engram, &o, &damaged, problems, error);
+    if (status == ENGRAM_OK)
+        status = verify_versions(engram, &o, problems, error);
+    if (status == ENGRAM_OK)
+        status = name_files(engram, &damaged, &o, problems, error);
+    eg_free(damaged.ids);
     verified->problems = *problems;
-    return ENGRAM_OK;
+    return status;
 }
 
 /* ---- the public one ---- */

@@ -425,7 +425,8 @@ test_damage() {
   cp "$segment" segment
   damage "$segment" 10000
   expect 13 verify -e e --json
-  json '.problem_count >= 1 and .error.exit_code == 13 and (.problems | length >= 1)'
+  json '.problem_count == (.problems | length) and .error.exit_code == 13 and (.problems | length >= 3)'
+  json 'any(.problems[]; startswith("in/r: 1 of its chunks cannot be read")) and (any(.problems[]; startswith("in/t")) | not)'
   expect 13 verify -e e
   prints "$segment"
   expect 13 cat -e e in/r
@@ -444,6 +445,31 @@ test_damage() {
   expect 13 ls -e e
   : >e/MANIFEST.json
   expect 13 encode -e e in
+}
+
+# A chunk takes with it those that rest on it, and every file they are in is named.
+test_damaged_base() {
+  local i segment
+  mkdir in
+  random_bytes 12000 >in/base
+  for i in 1 2 3 4 5; do
+    { cat in/base && echo "$i"; } >"in/$i"
+  done
+  "$golden_input" text 9000 >in/other
+  expect 0 encode -e e in/base
+  expect 0 encode -e e in
+  expect 0 info -e e --json
+  json '.corrections.delta.chunks == 5'
+  segment=(e/segments/*) && damage "${segment[0]}" 5000
+  expect 0 rm -e e in/5
+  expect 13 verify -e e --json
+  json '[.problems[] | select(contains("of its chunks cannot be read")) | split(":")[0]] |
+    (.[:5] | sort) == ["in/1", "in/2", "in/3", "in/4", "in/base"] and
+    length == 6 and (.[5] | startswith("version "))'
+  expect 13 verify -e e --repair
+  expect 0 cat -e e in/other
+  same "$work/out" in/other
+  expect 13 cat -e e in/3
 }
 
 test_newer() {
