@@ -166,6 +166,18 @@ engram_status eg_coder_pack_delta(eg_coder *coder, const uint8_t *bytes, size_t 
     return status;
 }
 
+bool eg_delta_is_obvious(size_t size, size_t delta_size)
+{
+    enum { OBVIOUS = 16 }; /* a delta of so small a part of the chunk */
+    return delta_size <= size / OBVIOUS;
+}
+
+bool eg_delta_pays(size_t delta_size, size_t packed_size)
+{
+    const double pays = 0.6;
+    return delta_size != SIZE_MAX && (double)delta_size < pays * (double)packed_size;
+}
+
 static engram_status decompress(eg_coder *coder, eg_view correction, eg_view base, uint8_t *bytes,
                                 size_t size, engram_error *error)
 {

@@ -299,6 +299,8 @@ size_t eg_store_find(eg_store *store, const eg_fingerprint *fingerprint, uint32_
         if (locate_link(store, ids[i], &link, NULL) != ENGRAM_OK || link.record->size != size ||
             memcmp(link.record->fingerprint, fingerprint->bytes, sizeof fingerprint->bytes) != 0)
             continue; /* only a hint, so a damaged record is passed over */
+        if (eg_pins_is_doomed(&store->pins, ids[i]))
+            continue;
         ids[found++] = ids[i];
     }
     return found;

@@ -11,7 +11,9 @@
  * after a crash appends the rest again.
  *
  * Threads: any number append, sync and seal, any number read at the same time, also what was
- * appended and is not yet synced. eg_store_take_synced and eg_store_sweep are for one thread each. */
+ * appended and is not yet synced. eg_store_take_synced and eg_store_sweep are for one thread each.
+ *
+ * Compaction (store/compact.h) merges sealed segments beside all that, and drops chunks that nobody needs. */
 #ifndef EG_STORE_STORE_H
 #define EG_STORE_STORE_H
 
@@ -145,6 +147,18 @@ engram_status eg_store_get_vector(eg_store *store, uint64_t id, uint8_t *vector,
 /* The chunk as eg_store_append takes it, under its id: into *chunk, which lends vector and *correction (cleared and
  * filled). Not checked against the fingerprint. */
 engram_status eg_store_export(eg_store *store, uint64_t id, eg_new_chunk *chunk, uint8_t vector[256], eg_buffer *correction, engram_error *error);
+
+/* Whoever is about to refer to chunks that no version holds yet has a hold: from before it looks for the first to
+ * after its commit. What it has used meanwhile, and what is appended meanwhile, is not dropped. Never fails nor waits. */
+typedef struct eg_store_hold {
+    bool is_held;
+    unsigned side;
+} eg_store_hold;
+void eg_store_hold_begin(eg_store *store, eg_store_hold *hold); /* nothing when it is held */
+void eg_store_hold_end(eg_store *store, eg_store_hold *hold);   /* nothing when it is not */
+/* Under a hold, of a chunk that was found: whether it may be referred to, or be a base. False: it is on its way out, as
+ * if it had not been found. */
+bool eg_store_use(eg_store *store, uint64_t id);
 
 enum { EG_STORE_CANDIDATES = 8 };
 /* Ids of chunks with this fingerprint and size, at most EG_STORE_CANDIDATES; a hint: compare bytes. Needs dedup. */
