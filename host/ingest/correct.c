@@ -29,8 +29,11 @@ static engram_status get_base(eg_ingest *ingest, eg_corrector *c, const eg_base 
         return ENGRAM_OK;
     }
     size_t size;
-    engram_status status = eg_store_read(eg_engram_store(ingest->engram), base->id, c->bytes,
-                                         ingest->chunker.size_max, &size, &inner);
+    eg_store *store = eg_engram_store(ingest->engram);
+    if (!eg_store_use(store, base->id))
+        return ENGRAM_OK;
+    engram_status status =
+        eg_store_read(store, base->id, c->bytes, ingest->chunker.size_max, &size, &inner);
     *depth = base->depth;
     if (status == ENGRAM_OK)
         *bytes = (eg_view){c->bytes, size};

@@ -108,6 +108,7 @@ engram_status eg_nodes_open(eg_io *io, const char *dir, const eg_nodes_options *
     atomic_init(&made->ledger.end, options->end);
     atomic_init(&made->ledger.durable, options->end);
     pthread_mutex_init(&made->spares_lock, NULL);
+    pthread_mutex_init(&made->roots_lock, NULL);
     pthread_mutex_init(&made->write_lock, NULL);
     engram_status status = fill(made, dir, options, error);
     if (status != ENGRAM_OK)
@@ -133,6 +134,7 @@ void eg_nodes_close(eg_nodes **nodes)
     eg_cache_free(gone->cache);
     pthread_mutex_destroy(&gone->write_lock);
     pthread_mutex_destroy(&gone->spares_lock);
+    pthread_mutex_destroy(&gone->roots_lock);
     eg_free(gone->path);
     eg_free(gone->dir);
     eg_free(gone);

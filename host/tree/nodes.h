@@ -9,7 +9,7 @@
 #include "tree/format.h"
 #include "tree/tree.h"
 
-/* Locks: spares_lock and those of the cache's shards are leaves, held for moments; who finds its
+/* Locks: spares_lock, roots_lock and those of the cache's shards are leaves, held for moments; who finds its
  * nodes in memory takes none. write_lock is held by one flush or sync at a time and guards the
  * file's growth; readers and edits take part through the ledger, whose `end` and `durable` move
  * only after the bytes before them were written or synced, and `file`, which is set before any node
@@ -26,6 +26,10 @@ struct eg_nodes {
 
     pthread_mutex_t spares_lock;
     eg_unpacker *spares;
+
+    pthread_mutex_t roots_lock;
+    eg_root *roots; /* all there are */
+    size_t root_count;
 
     pthread_mutex_t write_lock;
     struct eg_flusher *flusher; /* made by the first flush */
@@ -46,7 +50,11 @@ struct eg_root {
     eg_line *line;
     eg_link top;  /* strong */
     int64_t made; /* bytes of nodes made in this line and not replaced */
+    eg_root *next, **from; /* in the list of all, under roots_lock */
 };
+
+/* Into the list of all roots; release takes it out. */
+void eg_root_enlist(eg_root *root);
 
 struct eg_edit {
     eg_nodes *nodes;

@@ -56,6 +56,10 @@ engram_status eg_root_open(eg_nodes *nodes, eg_node_ref ref, eg_root **root, eng
 eg_root *eg_root_retain(eg_root *root);
 void eg_root_release(eg_root *root); /* any thread; frees what only it held */
 
+/* Every root of these nodes that anybody holds, each retained for the caller, in fresh memory (eg_free): what can be read
+ * in this process. Any thread. */
+engram_status eg_nodes_list_roots(eg_nodes *nodes, eg_root ***roots, size_t *count, engram_error *error);
+
 /* Appends the nodes that are not on disk yet; *ref names this version from then on. Not durable until eg_nodes_sync.
  *
  * Edits from this and newer roots, and readers of all of them, go on meanwhile and are never waited for; flushes and
