@@ -219,7 +219,7 @@ static void release(eg_engram *e)
     eg_free(e->dir);
     pthread_mutex_t *locks[] = {&e->pending_lock,    &e->bundle_lock,    &e->checkpoint_lock,
                                 &e->history_lock,    &e->workbench_lock, &e->checkpointer.lock,
-                                &e->idle_lock};
+                                &e->idle_lock,       &e->compact_lock};
     for (size_t i = 0; i < sizeof locks / sizeof *locks; i++)
         pthread_mutex_destroy(locks[i]);
     pthread_cond_destroy(&e->checkpointer.wake);
@@ -232,7 +232,7 @@ static void init_locks(eg_engram *e)
 {
     pthread_mutex_t *locks[] = {&e->pending_lock,    &e->bundle_lock,    &e->checkpoint_lock,
                                 &e->history_lock,    &e->workbench_lock, &e->checkpointer.lock,
-                                &e->idle_lock};
+                                &e->idle_lock,       &e->compact_lock};
     for (size_t i = 0; i < sizeof locks / sizeof *locks; i++)
         pthread_mutex_init(locks[i], NULL);
     pthread_condattr_t monotonic;

@@ -14,6 +14,7 @@
 #include "engram/stage.h"
 #include "journal/group.h"
 #include "journal/journal.h"
+#include "store/compact.h"
 
 /* A checkpoint file: everything that a restart needs beside the manifest, as of one version. */
 typedef struct eg_checkpoint {
@@ -140,7 +141,7 @@ typedef struct eg_checkpointer {
  * thread is in take, write or at a boundary; fields under "committing" belong to it. `checkpoint_lock`
  * is held through a checkpoint and by whoever needs the set of retained versions to stay;
  * `history_lock` for moments, by whoever looks at or changes the lists of versions. Order:
- * checkpoint_lock, group boundary, history_lock. Readers of the newest version take none of them. */
+ * compact_lock, checkpoint_lock, group boundary, history_lock. Readers of the newest version take none of them. */
 struct engram {
     eg_io *io;
     char *dir;
@@ -182,6 +183,8 @@ struct engram {
 
     eg_publication newest;
 
+    pthread_mutex_t compact_lock; /* one compaction at a time; outside of all others */
+    atomic_bool compaction_ends;  /* the engram closes */
     pthread_mutex_t checkpoint_lock;
     eg_leftover *leftovers; /* under checkpoint_lock, like held_back */
     size_t leftover_count, leftover_capacity;
@@ -239,13 +242,15 @@ engram_status eg_engram_named_versions(eg_root *root, uint64_t **numbers, size_t
 enum { EG_CATALOG_FIXED = 20 };
 eg_key eg_key_catalog(uint64_t number);
 /* retention.c: which of the entries, oldest first, no rule and no name keeps: drop[i] is set. */
-typedef struct eg_retention_entry { uint64_t number, time_ns; bool keep; } eg_retention_entry;
+typedef struct eg_retention_entry { uint64_t number, time_ns; bool keep, labelled; } eg_retention_entry;
 void eg_retention_apply(const engram_retention *rules, uint64_t now_ns, const eg_retention_entry *entries, size_t count, bool *drop);
 
 /* ---- checkpointing.c ---- */
 
 engram_status eg_checkpointer_start(eg_engram *engram, engram_error *error);
 void eg_checkpointer_stop(eg_engram *engram);
+/* A checkpoint at whose boundary the merged segment takes the place of the old ones; merge is adopted from then on. */
+engram_status eg_engram_checkpoint_adopting(eg_engram *engram, eg_merge *merge, engram_error *error);
 /* Asks for one, if it is due when the thread comes to it, or only for the journal's next file; returns at once. */
 void eg_checkpointer_ask(eg_engram *engram);
 void eg_checkpointer_ask_file(eg_engram *engram);
@@ -253,6 +258,22 @@ void eg_checkpointer_ask_file(eg_engram *engram);
 void eg_checkpointer_wait(eg_engram *engram);
 /* Whether the limits of journal or memory ask for one; far: by so much that commits should wait. */
 bool eg_checkpoint_due(eg_engram *engram, bool far);
+
+/* ---- reach.c ---- */
+
+/* Which chunks any version holds that can be read in this process now, or that is retained. */
+engram_status eg_engram_reach(eg_engram *engram, eg_id_set *held, engram_error *error);
+/* Which chunks would be held if the rules of retention were applied now. */
+engram_status eg_engram_reach_retained(eg_engram *engram, eg_id_set *held, engram_error *error);
+
+/* ---- compacting.c ---- */
+
+typedef enum eg_compaction { EG_COLLECT, EG_COMPACT, EG_LEVELS } eg_compaction;
+/* Neighbours that become one segment, or one that is written again without its garbage. */
+typedef struct eg_run { size_t first, count; uint64_t bytes, bytes_gained; uint8_t level; } eg_run;
+engram_status eg_engram_compact(eg_engram *engram, eg_compaction what, const engram_compact_options *options, engram_compacted *done, engram_error *error);
+/* compaction_plan.c: what a compaction would do, in places of shares; those that go first come first. Fresh memory (eg_free). */
+engram_status eg_compaction_plan(eg_compaction what, double garbage, const eg_share *shares, size_t count, eg_run **runs, size_t *run_count, engram_error *error);
 
 /* ---- quarantine.c ---- */
 

@@ -596,7 +596,7 @@ test_retention() {
   expect 0 snapshot keep -e e
   prints '1h'
   expect 0 snapshot keep -e e --every 0 --last 2 --daily 7 --json
-  json '.changed and .retention == {every_seconds: 0, last: 2, hourly: 0, daily: 7, weekly: 0, monthly: 0, yearly: 0}'
+  json '.changed and .retention == {every_seconds: 0, last: 2, hourly: 0, daily: 7, weekly: 0, monthly: 0, yearly: 0, runs: null}'
   expect 0 snapshot keep -e e --weekly 4 --dry-run
   expect 0 snapshot keep -e e --json
   json '.retention.last == 2 and .retention.daily == 7 and .retention.weekly == 0'

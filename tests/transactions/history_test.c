@@ -386,7 +386,7 @@ static void retention_is_kept(void **state)
     engram_get_retention(r.engram, &got);
     assert_int_equal(got.every_s, 3600);
     assert_true(got.last == 0 && got.hourly == 0 && got.yearly == 0);
-    engram_retention wanted = {1, 2, 3, 4, 5, 6, 7};
+    engram_retention wanted = {1, 2, 3, 4, 5, 6, 7, 8};
     keep_only(&r, wanted);
     rig_reopen(&r);
     engram_get_retention(r.engram, &got);
