@@ -5,7 +5,7 @@
 
 static const eg_option options[] = {
     {"dry-run", 0, NULL, "only tell what would be done"},
-    {"garbage", 0, "P%", "write segments anew of which garbage takes this share; default 2%"},
+    {"garbage", 0, "P%", "write anew what garbage takes this share of; default 2%, of the tree 20%"},
     {"rate", 0, "SIZE", "read and write so much in a second at most"},
     {0},
 };
@@ -44,6 +44,8 @@ static void fill_document(eg_cli *cli, const engram_compacted *done, uint64_t be
     eg_json_put_number(d, "segments_damaged", done->segments_damaged);
     eg_json_put_number(d, "bytes_before", done->bytes_before);
     eg_json_put_number(d, "bytes_after", done->bytes_after);
+    eg_json_put_number(d, "tree_bytes", done->tree_bytes);
+    eg_json_put_number(d, "tree_bytes_kept", done->tree_bytes_kept);
     eg_json_put_number(d, "bytes_on_disk_before", before);
     eg_json_put_number(d, "bytes_on_disk", after);
     eg_json_put(d, "seconds", json_real(eg_seconds_since(cli->start_ns)));
@@ -60,10 +62,22 @@ static void say(eg_cli *cli, const engram_compacted *done)
                   done->segments_read, dry_run ? "would be" : "were", done->segments_written);
     eg_output_say(cli, "takes     %s%s instead of %s\n", dry_run ? "about " : "",
                   eg_text_bytes(a, done->bytes_after), eg_text_bytes(b, done->bytes_before));
+    eg_output_say(cli, "tree      %s, of which %s are kept\n", eg_text_bytes(a, done->tree_bytes),
+                  eg_text_bytes(b, done->tree_bytes_kept));
     if (done->segments_damaged != 0)
         eg_output_note(cli, "%" PRIu64 " damaged segments were left as they are; engram verify --repair "
                             "mends what can be",
                        done->segments_damaged);
+}
+
+/* Closing writes the tree anew: only then it can be told what is taken. */
+static engram_status close_and_look(eg_cli *cli, const engram_compact_options *o,
+                                    engram_error *error)
+{
+    if (o->dry_run)
+        return ENGRAM_OK;
+    EG_TRY(eg_engram_close(&cli->engram, error));
+    return eg_cli_open(cli, true, error);
 }
 
 static engram_status run(eg_cli *cli, compaction *compact, engram_error *error)
@@ -75,6 +89,7 @@ static engram_status run(eg_cli *cli, compaction *compact, engram_error *error)
     EG_TRY(eg_cli_open(cli, o.dry_run, error));
     EG_TRY(eg_engram_disk_usage(cli->engram, &size, &before, error));
     EG_TRY(compact(cli->engram, &o, &done, error));
+    EG_TRY(close_and_look(cli, &o, error));
     EG_TRY(eg_engram_disk_usage(cli->engram, &size, &after, error));
     fill_document(cli, &done, before, after);
     say(cli, &done);

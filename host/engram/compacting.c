@@ -193,6 +193,24 @@ static engram_status look_again(compacting *c, engram_error *error)
     return ENGRAM_OK;
 }
 
+/* Nodes of versions that were let go of; a node file of a few pages is not worth the trouble. */
+static engram_status look_at_tree(compacting *c, engram_error *error)
+{
+    enum { LEAST = 32 << 10 };
+    const double usual = 0.2;
+    engram_compacted *done = c->done;
+    double share = c->options->garbage > 0 ? c->options->garbage : usual;
+    uint64_t least = c->options->garbage > 0 ? 0 : LEAST;
+    if (c->what == EG_LEVELS)
+        return ENGRAM_OK;
+    EG_TRY(eg_engram_measure_nodes(c->engram, &done->tree_bytes, &done->tree_bytes_kept, error));
+    uint64_t garbage = done->tree_bytes - done->tree_bytes_kept;
+    if (garbage > least && (double)garbage > share * (double)done->tree_bytes &&
+        !c->options->dry_run)
+        c->engram->wants_new_nodes = true;
+    return ENGRAM_OK;
+}
+
 static engram_status run(compacting *c, engram_error *error)
 {
     if (!c->options->dry_run)
@@ -204,11 +222,12 @@ static engram_status run(compacting *c, engram_error *error)
     EG_TRY(plan(c, error));
     if (c->options->dry_run) {
         foresee(c);
-        return ENGRAM_OK;
+        return look_at_tree(c, error);
     }
     for (size_t i = 0; i < c->run_count; i++)
         EG_TRY(do_run(c, &c->runs[i], error));
-    return look_again(c, error);
+    EG_TRY(look_again(c, error));
+    return look_at_tree(c, error);
 }
 
 engram_status eg_engram_compact(eg_engram *e, eg_compaction what,

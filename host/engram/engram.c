@@ -256,6 +256,7 @@ static engram_status allocate(eg_io *io, const char *dir, const eg_engram_option
         return no_memory(error);
     init_locks(e);
     e->pending_end = &e->pending;
+    e->has_old_nodes = true;
     e->io = io;
     e->options = *options;
     e->dir = eg_strdup(dir);
@@ -355,6 +356,7 @@ static engram_status close_writer(eg_engram *e, engram_error *error)
     EG_TRY(eg_group_drain(e->group, error));
     EG_TRY(eg_store_seal(e->store, error));
     EG_TRY(eg_engram_checkpoint(e, error));
+    EG_TRY(eg_engram_renew_nodes(e, error));
     EG_TRY(eg_journal_close(&e->journal, &e->manifest.clean_end, error));
     e->manifest.clean = true;
     return eg_manifest_write(e->io, e->dir, &e->manifest, error);

@@ -189,6 +189,8 @@ struct engram {
     eg_leftover *leftovers; /* under checkpoint_lock, like held_back */
     size_t leftover_count, leftover_capacity;
     bool held_back; /* the last sweep left something for a reader */
+    bool has_old_nodes;   /* there may be node files that do not count */
+    bool wants_new_nodes; /* under compact_lock: when it closes */
     eg_checkpointer checkpointer;
     pthread_mutex_t history_lock;
     eg_root *catalog; /* 'V' version u64 -> time u64, node address u64, node size u32, label */
@@ -274,6 +276,14 @@ typedef struct eg_run { size_t first, count; uint64_t bytes, bytes_gained; uint8
 engram_status eg_engram_compact(eg_engram *engram, eg_compaction what, const engram_compact_options *options, engram_compacted *done, engram_error *error);
 /* compaction_plan.c: what a compaction would do, in places of shares; those that go first come first. Fresh memory (eg_free). */
 engram_status eg_compaction_plan(eg_compaction what, double garbage, const eg_share *shares, size_t count, eg_run **runs, size_t *run_count, engram_error *error);
+
+/* ---- renew.c ---- */
+
+/* Bytes of the node file, as of the last checkpoint, and those of nodes that are kept. */
+engram_status eg_engram_measure_nodes(eg_engram *engram, uint64_t *size, uint64_t *kept, engram_error *error);
+/* Of a writer that closes, after its last checkpoint: a new node file, if one is wanted. A failure before the switch is
+ * none. */
+engram_status eg_engram_renew_nodes(eg_engram *engram, engram_error *error);
 
 /* ---- quarantine.c ---- */
 

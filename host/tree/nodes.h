@@ -18,6 +18,7 @@
 struct eg_nodes {
     eg_io *io;
     char *dir, *path;
+    uint32_t number;          /* of the file */
     _Atomic(eg_file *) file; /* NULL until it exists */
     bool read_only;
     eg_cache *cache;
@@ -89,6 +90,10 @@ engram_status eg_nodes_borrow(eg_nodes *nodes, eg_link link, int level, eg_loan 
                               engram_error *error);
 
 void eg_flusher_free(struct eg_flusher *flusher);
+/* Appends one clean node that is the caller's alone, its children known by address; *ref: where. What is in the
+ * buffer is written by the next, or by eg_nodes_append_end. */
+engram_status eg_nodes_append(eg_nodes *nodes, eg_node *node, eg_node_ref *ref, engram_error *error);
+engram_status eg_nodes_append_end(eg_nodes *nodes, engram_error *error);
 
 /* The least key that may stand behind a leaf. */
 typedef struct eg_bound {

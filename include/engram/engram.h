@@ -341,7 +341,7 @@ ENGRAM_API engram_status engram_repair(const char *directory, const engram_repai
 
 typedef struct engram_compact_options { /* zero: the defaults */
     bool dry_run;     /* only find out: nothing is written, and retention is taken as if applied */
-    double garbage;   /* share of a segment from which on it is written anew; 0: 0.02 */
+    double garbage;   /* share of a segment, or of the node file, from which on it is written anew; 0: 0.02, or 0.2 */
     uint64_t rate;    /* bytes a second that are read and written at most; 0: no limit */
     void *context;
     void (*progress)(void *context, uint64_t bytes_done, uint64_t bytes_total); /* may be NULL */
@@ -354,6 +354,8 @@ typedef struct engram_compacted {
     uint64_t segments_before, segments_after;
     uint64_t segments_read, segments_written, segments_damaged; /* damaged: left as they are, for a repair */
     uint64_t bytes_before, bytes_after;     /* of the files of segments; dry_run: about */
+    uint64_t tree_bytes, tree_bytes_kept;   /* of the node file; it is written anew when the engram closes, if the rest is
+                                             * worth it */
 } engram_compacted;
 
 /* Drops chunks that no retained version holds, in segments of which garbage takes a part that is worth it: the rules of

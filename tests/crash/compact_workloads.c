@@ -37,6 +37,8 @@ void workload_garbage(world *w)
     world_put(w, "f0", 11, 14000);
     world_kill(w);
     compact(w, true);
+    world_close(w); /* the tree is written anew */
+    world_open(w);
     world_remove(w, "f1");
     world_crash(w, 7);
     compact(w, true);
