@@ -1,6 +1,7 @@
 /* engram info: what an engram holds, and what it costs. */
 #include <inttypes.h>
 
+#include "base/memory.h"
 #include "cli/cli.h"
 #include "store/segment.h"
 
@@ -17,7 +18,18 @@ typedef struct facts {
     uint64_t size, disk_size, bytes_vectors, bytes_records, bytes_stored;
     engram_retention retention;
     engram_metrics metrics;
+    engram_compacted gc; /* what it would do */
+    bool is_judged;      /* gc could be foreseen */
+    eg_segment_state *levels;
+    size_t level_count;
 } facts;
+
+/* Why it cannot be foreseen is for verify to tell. */
+static void look_for_garbage(eg_cli *cli, facts *f)
+{
+    const engram_compact_options dry = {.dry_run = true};
+    f->is_judged = engram_gc(cli->engram, &dry, &f->gc, NULL) == ENGRAM_OK;
+}
 
 static engram_status gather(eg_cli *cli, facts *f, engram_error *error)
 {
@@ -27,6 +39,8 @@ static engram_status gather(eg_cli *cli, facts *f, engram_error *error)
     EG_TRY(eg_engram_disk_usage(cli->engram, &f->size, &f->disk_size, error));
     engram_get_retention(cli->engram, &f->retention);
     engram_get_metrics(cli->engram, &f->metrics);
+    look_for_garbage(cli, f);
+    EG_TRY(eg_store_get_levels(eg_engram_store(cli->engram), &f->levels, &f->level_count, error));
     f->bytes_vectors = f->store.chunks * ENGRAM_BLOCKS;
     f->bytes_records = f->store.chunks * EG_SEGMENT_RECORD_SIZE;
     f->bytes_stored = f->store.bytes_payload + f->bytes_vectors + f->bytes_records;
@@ -44,6 +58,35 @@ static json_t *corrections_json(const facts *f)
         eg_json_put_number(kind, "bytes", f->store.bytes_by_kind[i]);
         eg_json_put(object, kinds[i], kind);
     }
+    return object;
+}
+
+/* How many segments there are of each level. */
+static json_t *levels_json(const facts *f)
+{
+    json_t *list = json_array();
+    for (unsigned level = 0; level < 256; level++) {
+        uint64_t count = 0;
+        for (size_t i = 0; i < f->level_count; i++)
+            count += f->levels[i].level == level;
+        if (count == 0)
+            continue;
+        json_t *object = json_object();
+        eg_json_put_number(object, "level", level);
+        eg_json_put_number(object, "segments", count);
+        eg_json_put(list, NULL, object);
+    }
+    return list;
+}
+
+static json_t *garbage_json(const facts *f)
+{
+    json_t *object = json_object();
+    eg_json_put_number(object, "chunks", f->gc.chunks_garbage);
+    eg_json_put_number(object, "bytes", f->gc.bytes_garbage);
+    eg_json_put_number(object, "bytes_gc", f->gc.bytes_before - f->gc.bytes_after);
+    eg_json_put_number(object, "tree_bytes", f->gc.tree_bytes);
+    eg_json_put_number(object, "tree_bytes_garbage", f->gc.tree_bytes - f->gc.tree_bytes_kept);
     return object;
 }
 
@@ -94,6 +137,8 @@ static void fill_document(eg_cli *cli, const facts *f)
     eg_json_put_number(d, "bytes_on_disk", f->disk_size);
     eg_json_put(d, "corrections", corrections_json(f));
     eg_json_put_number(d, "segments", f->store.segments);
+    eg_json_put(d, "levels", levels_json(f));
+    eg_json_put(d, "garbage", f->is_judged ? garbage_json(f) : json_null());
     eg_json_put(d, "codebook", codebook_json(config));
     eg_json_put(d, "chunk", json_string(chunk));
     eg_json_put_number(d, "level", (uint64_t)config->level);
@@ -123,6 +168,12 @@ static void say_facts(eg_cli *cli, const facts *f)
                   eg_text_bytes(c, f->bytes_vectors + f->bytes_records));
     eg_output_say(cli, "on disk   %s, %.2f:1\n", eg_text_bytes(a, f->disk_size),
                   eg_ratio((double)f->tree.bytes_logical, (double)f->disk_size));
+    if (f->is_judged && f->gc.bytes_garbage + f->gc.tree_bytes - f->gc.tree_bytes_kept != 0)
+        eg_output_say(cli,
+                      "garbage   %s in %" PRIu64 " chunks, of which gc would return %s, and %s of the tree\n",
+                      eg_text_bytes(a, f->gc.bytes_garbage), f->gc.chunks_garbage,
+                      eg_text_bytes(b, f->gc.bytes_before - f->gc.bytes_after),
+                      eg_text_bytes(c, f->gc.tree_bytes - f->gc.tree_bytes_kept));
     eg_output_say(cli, "made with %s, codebook 1 seed %" PRIu64 ", level %d, xxh3-128\n", chunk,
                   config->seed, config->level);
     if (r->records != 0 || r->torn_bytes != 0)
@@ -147,6 +198,7 @@ static engram_status run(eg_cli *cli, engram_error *error)
         status = eg_info_versions(cli, error);
     }
     eg_version_release(&f.version);
+    eg_free(f.levels);
     return status;
 }
 
@@ -154,7 +206,7 @@ const eg_command eg_command_info = {
     .name = "info",
     .operands = "",
     .summary = "Show what the engram holds and what it takes",
-    .details = "Files and bytes of a version, chunks of all of them and what they take, how the "
+    .details = "Files and bytes of a version, chunks of all of them and what they take, garbage, how the "
                "engram was made,\n"
                "what opening it had to repair, which versions are kept by which rules, and those "
                "that --at can\n"

@@ -345,7 +345,11 @@ static void deadline(struct timespec *at, uint32_t seconds)
 static void do_checkpoint(eg_engram *e)
 {
     engram_error error = {0};
-    if (atomic_load(&e->failed) == ENGRAM_OK && eg_engram_checkpoint(e, &error) != ENGRAM_OK)
+    if (atomic_load(&e->failed) != ENGRAM_OK)
+        return;
+    if (eg_engram_checkpoint(e, &error) == ENGRAM_OK)
+        eg_compactor_ask(e);
+    else
         eg_log(EG_LOG_WARNING, "%s: a checkpoint failed: %s", e->dir, error.message);
 }
 

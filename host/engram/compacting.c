@@ -91,15 +91,16 @@ static engram_status plan(compacting *c, engram_error *error)
 
 /* ---- one run ---- */
 
-static void wait_until(uint64_t until_ns)
+/* In short pieces, since the engram may close meanwhile. */
+static void wait_until(const eg_engram *e, uint64_t until_ns)
 {
-    uint64_t now = eg_clock_monotonic_ns();
-    if (now >= until_ns)
-        return;
-    uint64_t left = until_ns - now;
-    nanosleep(&(struct timespec){.tv_sec = (time_t)(left / 1000000000u),
-                                 .tv_nsec = (long)(left % 1000000000u)},
-              NULL);
+    const uint64_t piece = 50000000;
+    for (uint64_t now; (now = eg_clock_monotonic_ns()) < until_ns;) {
+        uint64_t left = until_ns - now;
+        if (atomic_load(&e->compaction_ends))
+            return;
+        nanosleep(&(struct timespec){.tv_nsec = (long)(left < piece ? left : piece)}, NULL);
+    }
 }
 
 /* Ends a compaction in the background when the engram closes. */
@@ -114,8 +115,8 @@ static engram_status pace(void *context, uint64_t bytes, engram_error *error)
     if (atomic_load(&c->engram->compaction_ends))
         return eg_fail(error, ENGRAM_CANCELLED, "the compaction was ended");
     if (c->options->rate != 0)
-        wait_until(c->start_ns +
-                   (uint64_t)((double)c->bytes_done / (double)c->options->rate * 1e9));
+        wait_until(c->engram, c->start_ns + (uint64_t)((double)c->bytes_done /
+                                                       (double)c->options->rate * 1e9));
     return ENGRAM_OK;
 }
 
@@ -251,6 +252,18 @@ engram_status eg_engram_compact(eg_engram *e, eg_compaction what,
     eg_free(c.shares);
     eg_free(c.runs);
     return status;
+}
+
+bool eg_engram_levels_due(eg_engram *e)
+{
+    eg_segment_state *states;
+    size_t count, run = 0;
+    if (eg_store_get_levels(e->store, &states, &count, NULL) != ENGRAM_OK)
+        return false;
+    for (size_t i = 0; i < count && run < EG_COMPACTION_FAN; i++)
+        run = i > 0 && states[i].level == states[i - 1].level ? run + 1 : 1;
+    eg_free(states);
+    return run == EG_COMPACTION_FAN;
 }
 
 engram_status engram_gc(struct engram *e, const engram_compact_options *options,

@@ -8,7 +8,7 @@
 #include "base/status.h"
 #include "engram/internal.h"
 
-enum { FAN = 4, LEVEL_MAX = 15 };
+enum { LEVEL_MAX = 15 };
 
 typedef struct planning {
     eg_compaction what;
@@ -43,7 +43,7 @@ static bool goes_on(const planning *p, const eg_run *run, const eg_share *s)
     case EG_COLLECT:
         return has_garbage(p, s);
     case EG_LEVELS:
-        return s->level == run->level && run->count < FAN;
+        return s->level == run->level && run->count < EG_COMPACTION_FAN;
     default:
         return true;
     }
@@ -55,7 +55,7 @@ static bool is_worth_it(const planning *p, const eg_run *run)
     for (size_t i = run->first; i < run->first + run->count; i++)
         garbage |= has_garbage(p, &p->shares[i]);
     if (p->what == EG_LEVELS)
-        return run->count == FAN;
+        return run->count == EG_COMPACTION_FAN;
     return garbage || (p->what == EG_COMPACT && run->count > 1);
 }
 

@@ -137,6 +137,15 @@ typedef struct eg_checkpointer {
     uint64_t finished;    /* checkpoints tried */
 } eg_checkpointer;
 
+typedef struct eg_compactor {
+    pthread_t thread;
+    bool started;
+    pthread_mutex_t lock; /* guards what follows */
+    pthread_cond_t wake;
+    bool wanted;
+    uint64_t old_before; /* the thread's: chunks that were not live when it last looked */
+} eg_compactor;
+
 /* Threads and locks. The committing side (commit.c) is exclusive by the group engine: at any time one
  * thread is in take, write or at a boundary; fields under "committing" belong to it. `checkpoint_lock`
  * is held through a checkpoint and by whoever needs the set of retained versions to stay;
@@ -192,6 +201,7 @@ struct engram {
     bool has_old_nodes;   /* there may be node files that do not count */
     bool wants_new_nodes; /* under compact_lock: when it closes */
     eg_checkpointer checkpointer;
+    eg_compactor compactor;
     pthread_mutex_t history_lock;
     eg_root *catalog; /* 'V' version u64 -> time u64, node address u64, node size u32, label */
     eg_retained *retained; /* rising */
@@ -270,12 +280,24 @@ engram_status eg_engram_reach_retained(eg_engram *engram, eg_id_set *held, engra
 
 /* ---- compacting.c ---- */
 
+enum { EG_COMPACTION_FAN = 4 }; /* so many neighbours of a level become one */
 typedef enum eg_compaction { EG_COLLECT, EG_COMPACT, EG_LEVELS } eg_compaction;
 /* Neighbours that become one segment, or one that is written again without its garbage. */
 typedef struct eg_run { size_t first, count; uint64_t bytes, bytes_gained; uint8_t level; } eg_run;
 engram_status eg_engram_compact(eg_engram *engram, eg_compaction what, const engram_compact_options *options, engram_compacted *done, engram_error *error);
 /* compaction_plan.c: what a compaction would do, in places of shares; those that go first come first. Fresh memory (eg_free). */
 engram_status eg_compaction_plan(eg_compaction what, double garbage, const eg_share *shares, size_t count, eg_run **runs, size_t *run_count, engram_error *error);
+
+/* Whether four neighbours of a level wait to be merged. */
+bool eg_engram_levels_due(eg_engram *engram);
+
+/* ---- compactor.c ---- */
+
+engram_status eg_compactor_start(eg_engram *engram, engram_error *error);
+/* Ends also a compaction that another thread asked for. */
+void eg_compactor_stop(eg_engram *engram);
+/* Has it look whether something is to be done; returns at once. */
+void eg_compactor_ask(eg_engram *engram);
 
 /* ---- renew.c ---- */
 

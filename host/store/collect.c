@@ -86,14 +86,6 @@ typedef struct surveying {
     eg_id_set charged;  /* doomed bases that were counted for a segment that binds them */
 } surveying;
 
-bool eg_segment_is_at_rest(eg_segment *segment)
-{
-    pthread_mutex_lock(&segment->lock);
-    bool is_sealed = segment->header.stage == EG_SEGMENT_SEALED;
-    pthread_mutex_unlock(&segment->lock);
-    return is_sealed && segment->file != NULL;
-}
-
 /* A doomed base is bound by a chunk that stays. */
 static engram_status count_bound(surveying *s, const eg_chunk_record *record, engram_error *error)
 {

@@ -36,6 +36,5 @@ static inline uint64_t eg_record_bytes(const eg_chunk_record *record)
 const eg_heir *eg_collection_heir(const eg_collection *collection, uint64_t base);
 bool eg_collection_add_heir(eg_collection *collection, eg_heir heir); /* false: no memory */
 void eg_collection_forget_heirs(eg_collection *collection);
-bool eg_segment_is_at_rest(eg_segment *segment); /* sealed, and done with */
 
 #endif

@@ -91,6 +91,14 @@ engram_status eg_store_list_replace(eg_store *store, eg_segment *const *old, siz
     return status;
 }
 
+bool eg_segment_is_at_rest(eg_segment *segment)
+{
+    pthread_mutex_lock(&segment->lock);
+    bool is_sealed = segment->header.stage == EG_SEGMENT_SEALED;
+    pthread_mutex_unlock(&segment->lock);
+    return is_sealed && segment->file != NULL;
+}
+
 bool eg_store_is_retired(eg_store *store, uint32_t number)
 {
     bool is = false;

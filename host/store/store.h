@@ -121,6 +121,8 @@ engram_status eg_store_get_synced_states(eg_store *store, eg_segment_state **sta
 /* Segments with all that has been appended to them so far: on disk only after a sync. Fresh memory
  * (eg_free). */
 engram_status eg_store_get_states(eg_store *store, eg_segment_state **states, size_t *count, engram_error *error);
+/* The sealed segments by rising ids of chunks, which need not be that of their numbers. Fresh memory (eg_free). */
+engram_status eg_store_get_levels(eg_store *store, eg_segment_state **states, size_t *count, engram_error *error);
 /* What a store that was opened with tolerate does without: segments whose file is missing or damaged, so that it
  * could not be opened, and such as could not be recovered; what the disk cannot read is ENGRAM_IO as ever. Ids that
  * may have been in a lost segment, since no other has them, are ENGRAM_DAMAGED wherever they are asked for; its
@@ -171,6 +173,10 @@ typedef struct eg_vector_span {
     const uint64_t *ids; /* rising */
     size_t count;
 } eg_vector_span;
+/* The first of those with chunks beyond an id, from there on; count 0: there are none. */
+engram_status eg_store_next_vectors(eg_store *store, uint64_t after, eg_vector_span *span, engram_error *error);
+/* Whether all vectors that were lent can still be read: to be asked after a scan, whose answer does not count if not. */
+engram_status eg_store_check_vectors(eg_store *store, engram_error *error);
 size_t eg_store_segment_count(eg_store *store);
 engram_status eg_store_get_vectors(eg_store *store, size_t segment_index, eg_vector_span *span, engram_error *error);
 

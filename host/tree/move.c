@@ -26,6 +26,7 @@ engram_status eg_mover_create(eg_nodes *from, eg_nodes *to, eg_mover **mover, en
     *mover = made;
     if (!made)
         return no_memory(error);
+    made->size = EG_NODES_HEADER_SIZE;
     made->from = from;
     made->to = to;
     return ENGRAM_OK;

@@ -101,7 +101,7 @@ engram_status eg_mover_create(eg_nodes *from, eg_nodes *to, eg_mover **mover, en
 void eg_mover_free(eg_mover *mover);
 /* *ref of from becomes that of to; not durable until eg_nodes_sync of to. */
 engram_status eg_mover_move(eg_mover *mover, eg_node_ref *ref, engram_error *error);
-/* Bytes of all nodes seen so far. */
+/* Bytes that a file with all nodes seen so far has. */
 uint64_t eg_mover_size(const eg_mover *mover);
 
 /* Walking in key order. A cursor holds what it stands on; key and value are lent until it moves. On an

@@ -52,6 +52,8 @@ typedef struct engram_settings { /* zero: the defaults */
     uint64_t small_size;     /* up to so many bytes of new data travel in the journal record; 0: 64 KiB */
     uint32_t group_ops;      /* most commits that share a sync; 0: 1,024 (a device's batch) */
     uint32_t group_delay_us; /* ceiling of the time a group stays open; 0: 5,000 */
+    bool no_compaction;      /* compact only when asked (engram_gc, engram_compact), not by itself */
+    uint64_t compaction_rate; /* bytes a second that a compaction by itself reads and writes; 0: 32 MiB */
 } engram_settings;
 
 typedef struct engram_format { /* fixed at creation, but for level; zero: the defaults */
