@@ -126,7 +126,11 @@ static engram_status choose_file(eg_nodes *nodes, const char *dir, const eg_node
     nodes->number = eg_nodes_file_of(options->end);
     if (!options->salvage || options->end != 0)
         return ENGRAM_OK;
-    return nodes->io->list(nodes->io, dir, note_highest, &nodes->number, error);
+    engram_error inner = {0};
+    engram_status status = nodes->io->list(nodes->io, dir, note_highest, &nodes->number, &inner);
+    if (status == ENGRAM_OK || status == ENGRAM_NOT_FOUND)
+        return ENGRAM_OK;
+    return eg_fail(error, status, "%s", inner.message);
 }
 
 typedef struct other_files {
@@ -173,8 +177,11 @@ static engram_status fill(eg_nodes *nodes, const char *dir, const eg_nodes_optio
     nodes->cache = eg_cache_create(options->cache_size ? options->cache_size : cache_size_usual);
     if (!nodes->dir || !nodes->path || !nodes->cache)
         return no_memory(error);
-    if (options->salvage)
+    if (options->salvage) {
+        atomic_store(&nodes->ledger.end, EG_NODES_FILE(nodes->number));
+        atomic_store(&nodes->ledger.durable, EG_NODES_FILE(nodes->number));
         return salvage_file(nodes, error);
+    }
     if (end > 0 && end < EG_NODES_HEADER_SIZE)
         return eg_fail(error, ENGRAM_DAMAGED, "%s: cannot end at %" PRIu64, nodes->path, end);
     return open_file(nodes, end, error);
