@@ -30,6 +30,7 @@ void eg_collection_end(eg_collection **collection)
     eg_pins_lift(&c->store->pins);
     eg_id_set_fini(&c->doomed);
     eg_free(c->heirs);
+    eg_likeness_free(c->likeness);
     eg_free(c);
 }
 

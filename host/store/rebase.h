@@ -7,7 +7,7 @@
 typedef struct eg_rebase {
     eg_collection *collection;
     eg_coder *coder;
-    eg_buffer bytes, base, packed, delta;
+    eg_buffer bytes, base, packed, delta, trial;
 } eg_rebase;
 
 engram_status eg_rebase_init(eg_rebase *rebase, eg_collection *collection, int effort, engram_error *error);
