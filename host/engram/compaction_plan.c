@@ -36,8 +36,8 @@ static bool fits(const eg_run *run, uint64_t chunks, const eg_share *s)
            chunks + s->chunks - s->doomed <= EG_MERGE_CHUNKS_MAX;
 }
 
-/* Whether a run may be continued with a segment that fits. */
-static bool goes_on(const planning *p, const eg_run *run, const eg_share *s)
+/* Whether a segment that fits may be of a run. */
+static bool belongs(const planning *p, const eg_run *run, const eg_share *s)
 {
     switch (p->what) {
     case EG_COLLECT:
@@ -79,7 +79,7 @@ static eg_run gather(const planning *p, size_t *at)
     uint64_t chunks = 0;
     while (*at > 0) {
         const eg_share *s = &p->shares[*at - 1];
-        if (!s->is_sealed || (run.count > 0 && (!fits(&run, chunks, s) || !goes_on(p, &run, s))))
+        if (!s->is_sealed || !belongs(p, &run, s) || (run.count > 0 && !fits(&run, chunks, s)))
             break;
         run.first = --*at;
         run.count++;
@@ -101,7 +101,7 @@ engram_status eg_compaction_plan(eg_compaction what, double garbage, const eg_sh
     for (size_t at = count; at > 0 && status == ENGRAM_OK;) {
         eg_run run = gather(&p, &at);
         if (run.count == 0)
-            at--; /* not sealed yet */
+            at--; /* it stays as it is */
         else
             status = add_run(&p, run, error);
     }
