@@ -78,7 +78,7 @@ struct eg_cli {
 extern const eg_command eg_command_init, eg_command_encode, eg_command_put, eg_command_ls,
     eg_command_stat, eg_command_cat, eg_command_get, eg_command_extract, eg_command_query, eg_command_dups,
     eg_command_rm, eg_command_mv, eg_command_mkdir, eg_command_log, eg_command_diff,
-    eg_command_snapshot, eg_command_rollback, eg_command_copy, eg_command_checkpoint,
+    eg_command_snapshot, eg_command_rollback, eg_command_copy, eg_command_checkpoint, eg_command_gc, eg_command_compact,
     eg_command_verify, eg_command_serve, eg_command_info, eg_command_devices, eg_command_vector, eg_command_bench;
 
 /* Rows that several commands have. Help explains WHEN. */

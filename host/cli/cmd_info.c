@@ -29,6 +29,12 @@ static void say_facts(eg_cli *cli, const eg_info *f)
                   eg_text_bytes(c, f->bytes_vectors + f->bytes_records));
     eg_output_say(cli, "on disk   %s, %.2f:1\n", eg_text_bytes(a, f->disk_size),
                   eg_ratio((double)f->tree.bytes_logical, (double)f->disk_size));
+    if (f->is_judged && f->gc.bytes_garbage + f->gc.tree_bytes - f->gc.tree_bytes_kept != 0)
+        eg_output_say(cli,
+                      "garbage   %s in %" PRIu64 " chunks, of which gc would return %s, and %s of the tree\n",
+                      eg_text_bytes(a, f->gc.bytes_garbage), f->gc.chunks_garbage,
+                      eg_text_bytes(b, f->gc.bytes_before - f->gc.bytes_after),
+                      eg_text_bytes(c, f->gc.tree_bytes - f->gc.tree_bytes_kept));
     eg_output_say(cli, "made with %s, codebook 1 seed %" PRIu64 ", level %d, xxh3-128\n", chunk,
                   config->seed, config->level);
     if (r->records != 0 || r->torn_bytes != 0)
@@ -49,6 +55,7 @@ static engram_status run(eg_cli *cli, engram_error *error)
     engram_status status = eg_info_gather(cli->engram, &version, &info, error);
     eg_version_release(&version);
     EG_TRY(status);
+    eg_info_judge(cli->engram, &info);
     eg_info_fill(cli->document, cli->engram, &info);
     say_facts(cli, &info);
     eg_output_say(cli, "keeps     ");
@@ -60,7 +67,7 @@ const eg_command eg_command_info = {
     .name = "info",
     .operands = "",
     .summary = "Show what the engram holds and what it takes",
-    .details = "Files and bytes of a version, chunks of all of them and what they take, how the "
+    .details = "Files and bytes of a version, chunks of all of them and what they take, garbage, how the "
                "engram was made,\n"
                "what opening it had to repair, which versions are kept by which rules, and those "
                "that --at can\n"

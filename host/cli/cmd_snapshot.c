@@ -13,6 +13,7 @@ static const eg_option options[] = {
     {"weekly", 0, "N", "keep: by weeks"},
     {"monthly", 0, "N", "keep: by months"},
     {"yearly", 0, "N", "keep: by years"},
+    {"runs", 0, "N|all", "keep: of the versions that encode labelled the last N"},
     {0},
 };
 
@@ -140,7 +141,7 @@ static const verb verbs[] = {
     {"create", 2, " at ", create},
     {"list", 1, "", list},
     {"delete", 2, " dry-run ", delete},
-    {"keep", 1, " dry-run every last hourly daily weekly monthly yearly ", keep},
+    {"keep", 1, " dry-run every last hourly daily weekly monthly yearly runs ", keep},
     {0},
 };
 
@@ -187,8 +188,9 @@ const eg_command eg_command_snapshot = {
         "keeps it.\n"
         "Rules that are not given stay as they are, 0 turns one off; without any the rules are "
         "shown. The\n"
-        "newest version and those that encode labelled always stay. Rules are applied at each "
-        "checkpoint.\n",
+        "newest version always stays, and so do those that encode labelled: all, or with --runs N "
+        "the last N.\n"
+        "Rules are applied at each checkpoint. gc returns the space of what they let go of.\n",
     .examples = "  engram snapshot create -e my.engram before-upgrade\n"
                 "  engram snapshot list -e my.engram\n"
                 "  engram snapshot keep -e my.engram --every 2h --daily 7 --weekly 4\n"

@@ -27,8 +27,9 @@ static const eg_command *const commands[] = {
     &eg_command_query,   &eg_command_dups,
     &eg_command_rm,      &eg_command_mv,         &eg_command_mkdir,
     &eg_command_log,     &eg_command_diff,       &eg_command_snapshot, &eg_command_rollback,
-    &eg_command_copy,    &eg_command_checkpoint, &eg_command_verify,   &eg_command_serve,
-    &eg_command_info,    &eg_command_devices, &eg_command_vector,     &eg_command_bench,    NULL,
+    &eg_command_copy,    &eg_command_checkpoint, &eg_command_gc,       &eg_command_compact,
+    &eg_command_verify,  &eg_command_serve,      &eg_command_info,     &eg_command_devices,
+    &eg_command_vector,  &eg_command_bench,      NULL,
 };
 
 static const eg_command *find_command(const char *name)

@@ -33,6 +33,23 @@ static engram_status read_count(const eg_cli *cli, const char *name, uint32_t *c
     return ENGRAM_OK;
 }
 
+/* "all", which is 0 in the rules, or a number. */
+static engram_status read_runs(const eg_cli *cli, engram_retention *retention, bool *changed,
+                               engram_error *error)
+{
+    const char *text = eg_option_text(cli, "runs");
+    uint32_t count = 0;
+    if (text == NULL)
+        return ENGRAM_OK;
+    *changed = true;
+    retention->runs = 0;
+    if (strcmp(text, "all") == 0)
+        return ENGRAM_OK;
+    EG_TRY(read_count(cli, "runs", &count, changed, error));
+    retention->runs = count == 0 ? ENGRAM_RUNS_NONE : count;
+    return ENGRAM_OK;
+}
+
 engram_status eg_retention_read(const eg_cli *cli, engram_retention *retention, bool *changed,
                                 engram_error *error)
 {
@@ -41,7 +58,7 @@ engram_status eg_retention_read(const eg_cli *cli, engram_retention *retention, 
     EG_TRY(read_count(cli, "last", &retention->last, changed, error));
     for (size_t i = 0; i < PERIOD_COUNT; i++)
         EG_TRY(read_count(cli, periods[i].name, count_of(retention, i), changed, error));
-    return ENGRAM_OK;
+    return read_runs(cli, retention, changed, error);
 }
 
 void eg_retention_say(eg_cli *cli, const engram_retention *retention)
@@ -65,5 +82,11 @@ void eg_retention_say(eg_cli *cli, const engram_retention *retention)
                       periods[i].unit);
         between = ", ";
     }
-    eg_output_say(cli, "%ssnapshots, labelled versions, the newest\n", between);
+    if (retention->runs == ENGRAM_RUNS_NONE)
+        eg_output_say(cli, "%ssnapshots, the newest\n", between);
+    else if (retention->runs == 0)
+        eg_output_say(cli, "%ssnapshots, labelled versions, the newest\n", between);
+    else
+        eg_output_say(cli, "%ssnapshots, the last %" PRIu32 " labelled versions, the newest\n", between,
+                      retention->runs);
 }

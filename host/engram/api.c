@@ -29,7 +29,9 @@ engram_status engram_open(const char *directory, const engram_settings *settings
                                  .small_size = s->small_size,
                                  .group_ops = s->group_ops,
                                  .group_delay_us = s->group_delay_us,
-                                 .durability = s->durability};
+                                 .durability = s->durability,
+                                 .no_compaction = s->no_compaction,
+                                 .compaction_rate = s->compaction_rate};
     *opened = NULL;
     return eg_engram_open(eg_io_posix(), directory, &options, opened, error);
 }

@@ -1,7 +1,7 @@
 /* Checkpoints, beside commits.
  *
- * 1. At a group boundary: the assigned tree, its root bundle and the counters are taken down, and the
- * journal starts a new file. Commits go on; those up to here are waited for, since the catalog is made
+ * 1. At a group boundary: the assigned tree, its root bundle and the counters are taken down, a merged
+ * segment takes the place of the old ones in the store, and the journal starts a new file: it tells no extents of those. Commits go on; those up to here are waited for, since the catalog is made
  * of what is published. 2. The store is synced: what the records before the new file carry is durable
  * in segments. 3. The trees of the retained versions, the catalog and the
  * tree of 1 are flushed, and the node file synced. 4. The checkpoint file. 5. MANIFEST.json: from
@@ -23,6 +23,7 @@ enum { FAR = 4, INTERVAL_S = 300 };
 
 typedef struct capture {
     eg_engram *engram;
+    eg_merge *merge; /* to be adopted, or NULL */
     eg_checkpoint checkpoint;
     engram_bundle *bundle;
     eg_root *tree;
@@ -66,6 +67,8 @@ static engram_status take_down(void *context, engram_error *error)
                                     .chunk_next = eg_store_next_id(e->store)};
     c->tree = eg_root_retain(e->assigned);
     *c->bundle = *e->bundle;
+    if (c->merge != NULL)
+        EG_TRY(eg_merge_adopt(c->merge, error));
     EG_TRY(eg_journal_rotate(e->journal, &c->checkpoint.journal, error));
     atomic_store(&e->journal_bytes, 0);
     e->file_asked = 0;
@@ -138,12 +141,11 @@ typedef struct entries {
     size_t count, capacity;
 } entries;
 
-static engram_status add_entry(entries *all, uint64_t number, uint64_t time_ns, bool keep,
-                               engram_error *error)
+static engram_status add_entry(entries *all, eg_retention_entry entry, engram_error *error)
 {
     if (!eg_grow((void **)&all->list, &all->capacity, all->count + 1, sizeof *all->list))
         return no_memory(error);
-    all->list[all->count++] = (eg_retention_entry){number, time_ns, keep};
+    all->list[all->count++] = entry;
     return ENGRAM_OK;
 }
 
@@ -159,8 +161,11 @@ static engram_status list_catalog(capture *c, entries *all, engram_error *error)
             break;
         }
         uint64_t number = eg_get_be64(key.data + 1);
-        bool keep = value.size > EG_CATALOG_FIXED || is_named(c, number);
-        status = add_entry(all, number, eg_get_u64(value.data), keep, error);
+        eg_retention_entry entry = {.number = number,
+                                    .time_ns = eg_get_u64(value.data),
+                                    .keep = is_named(c, number),
+                                    .labelled = value.size > EG_CATALOG_FIXED};
+        status = add_entry(all, entry, error);
         if (status == ENGRAM_OK)
             status = eg_cursor_next(cursor, error);
     }
@@ -193,8 +198,11 @@ static engram_status edit_catalog(capture *c, entries *all, eg_edit *edit, engra
     size_t old = all->count;
     for (size_t i = 0; i < c->retained_count; i++) {
         const eg_retained *r = &c->retained[i];
-        EG_TRY(add_entry(all, r->number, r->time_ns, r->label_size != 0 || is_named(c, r->number),
-                         error));
+        eg_retention_entry entry = {.number = r->number,
+                                    .time_ns = r->time_ns,
+                                    .keep = is_named(c, r->number),
+                                    .labelled = r->label_size != 0};
+        EG_TRY(add_entry(all, entry, error));
     }
     all->drop = eg_alloc_zero(all->count + 1, sizeof *all->drop);
     if (all->drop == NULL)
@@ -293,9 +301,9 @@ static engram_status run(capture *c, engram_error *error)
     return ENGRAM_OK;
 }
 
-static engram_status checkpoint_locked(eg_engram *e, engram_error *error)
+static engram_status checkpoint_locked(eg_engram *e, eg_merge *merge, engram_error *error)
 {
-    capture c = {.engram = e};
+    capture c = {.engram = e, .merge = merge};
     EG_TRY(eg_engram_check_writable(e, error));
     engram_status status = run(&c, error);
     if (status != ENGRAM_OK)
@@ -304,12 +312,17 @@ static engram_status checkpoint_locked(eg_engram *e, engram_error *error)
     return status;
 }
 
-engram_status eg_engram_checkpoint(eg_engram *engram, engram_error *error)
+engram_status eg_engram_checkpoint_adopting(eg_engram *engram, eg_merge *merge, engram_error *error)
 {
     pthread_mutex_lock(&engram->checkpoint_lock);
-    engram_status status = checkpoint_locked(engram, error);
+    engram_status status = checkpoint_locked(engram, merge, error);
     pthread_mutex_unlock(&engram->checkpoint_lock);
     return status;
+}
+
+engram_status eg_engram_checkpoint(eg_engram *engram, engram_error *error)
+{
+    return eg_engram_checkpoint_adopting(engram, NULL, error);
 }
 
 /* ---- when ---- */
@@ -332,7 +345,11 @@ static void deadline(struct timespec *at, uint32_t seconds)
 static void do_checkpoint(eg_engram *e)
 {
     engram_error error = {0};
-    if (atomic_load(&e->failed) == ENGRAM_OK && eg_engram_checkpoint(e, &error) != ENGRAM_OK)
+    if (atomic_load(&e->failed) != ENGRAM_OK)
+        return;
+    if (eg_engram_checkpoint(e, &error) == ENGRAM_OK)
+        eg_compactor_ask(e);
+    else
         eg_log(EG_LOG_WARNING, "%s: a checkpoint failed: %s", e->dir, error.message);
 }
 

@@ -49,7 +49,9 @@ typedef struct eg_engram_options {
     uint32_t group_ops;       /* most commits of a group; 0: 1,024 */
     uint32_t group_delay_us;  /* most time a group stays open; 0: 5,000 */
     engram_durability durability; /* of commits that do not say; default: group */
-    bool by_hand;             /* checkpoints only when asked: no thread (tests) */
+    bool no_compaction;       /* only when asked */
+    uint64_t compaction_rate; /* bytes a second that one by itself reads and writes; 0: 32 MiB */
+    bool by_hand;             /* checkpoints and compactions only when asked: no thread (tests) */
 } eg_engram_options;
 
 typedef struct eg_recovery { /* what opening found and did */

@@ -196,6 +196,7 @@ engram_status eg_engram_create(eg_io *io, const char *dir, const eg_engram_confi
 
 static void release(eg_engram *e)
 {
+    eg_compactor_stop(e);
     eg_checkpointer_stop(e);
     eg_commit_stop(e);
     for (size_t i = 0; i < e->retained_count; i++) {
@@ -221,11 +222,13 @@ static void release(eg_engram *e)
     eg_free(e->dir);
     pthread_mutex_t *locks[] = {&e->pending_lock,    &e->bundle_lock,    &e->checkpoint_lock,
                                 &e->history_lock,    &e->workbench_lock, &e->checkpointer.lock,
-                                &e->idle_lock};
+                                &e->idle_lock,       &e->compact_lock,
+                                &e->compactor.lock};
     for (size_t i = 0; i < sizeof locks / sizeof *locks; i++)
         pthread_mutex_destroy(locks[i]);
     pthread_cond_destroy(&e->checkpointer.wake);
     pthread_cond_destroy(&e->checkpointer.done);
+    pthread_cond_destroy(&e->compactor.wake);
     pthread_rwlock_destroy(&e->turn);
     eg_free(e);
 }
@@ -234,9 +237,11 @@ static void init_locks(eg_engram *e)
 {
     pthread_mutex_t *locks[] = {&e->pending_lock,    &e->bundle_lock,    &e->checkpoint_lock,
                                 &e->history_lock,    &e->workbench_lock, &e->checkpointer.lock,
-                                &e->idle_lock};
+                                &e->idle_lock,       &e->compact_lock,
+                                &e->compactor.lock};
     for (size_t i = 0; i < sizeof locks / sizeof *locks; i++)
         pthread_mutex_init(locks[i], NULL);
+    pthread_cond_init(&e->compactor.wake, NULL);
     pthread_condattr_t monotonic;
     pthread_condattr_init(&monotonic);
     pthread_condattr_setclock(&monotonic, CLOCK_MONOTONIC);
@@ -258,6 +263,7 @@ static engram_status allocate(eg_io *io, const char *dir, const eg_engram_option
         return no_memory(error);
     init_locks(e);
     e->pending_end = &e->pending;
+    e->has_old_nodes = true;
     e->io = io;
     e->options = *options;
     e->dir = eg_strdup(dir);
@@ -275,7 +281,8 @@ static engram_status allocate(eg_io *io, const char *dir, const eg_engram_option
 static engram_status start_writer(eg_engram *e, engram_error *error)
 {
     EG_TRY(eg_commit_start(e, error));
-    return eg_checkpointer_start(e, error);
+    EG_TRY(eg_checkpointer_start(e, error));
+    return eg_compactor_start(e, error);
 }
 
 /* *generation: of the manifest it went by. */
@@ -349,12 +356,14 @@ engram_status eg_engram_open(eg_io *io, const char *dir, const eg_engram_options
 
 static engram_status close_writer(eg_engram *e, engram_error *error)
 {
+    eg_compactor_stop(e);
     eg_checkpointer_stop(e);
     if (atomic_load(&e->failed) != ENGRAM_OK)
         return ENGRAM_OK; /* said when it happened; recovery tells what holds */
     EG_TRY(eg_group_drain(e->group, error));
     EG_TRY(eg_store_seal(e->store, error));
     EG_TRY(eg_engram_checkpoint(e, error));
+    EG_TRY(eg_engram_renew_nodes(e, error));
     EG_TRY(eg_journal_close(&e->journal, &e->manifest.clean_end, error));
     e->manifest.clean = true;
     return eg_manifest_write(e->io, e->dir, &e->manifest, error);

@@ -14,6 +14,7 @@
 #include "engram/stage.h"
 #include "journal/group.h"
 #include "journal/journal.h"
+#include "store/compact.h"
 
 /* A checkpoint file: everything that a restart needs beside the manifest, as of one version. */
 typedef struct eg_checkpoint {
@@ -136,11 +137,20 @@ typedef struct eg_checkpointer {
     uint64_t finished;    /* checkpoints tried */
 } eg_checkpointer;
 
+typedef struct eg_compactor {
+    pthread_t thread;
+    bool started;
+    pthread_mutex_t lock; /* guards what follows */
+    pthread_cond_t wake;
+    bool wanted;
+    uint64_t old_before; /* the thread's: chunks that were not live when it last looked */
+} eg_compactor;
+
 /* Threads and locks. The committing side (commit.c) is exclusive by the group engine: at any time one
  * thread is in take, write or at a boundary; fields under "committing" belong to it. `checkpoint_lock`
  * is held through a checkpoint and by whoever needs the set of retained versions to stay;
  * `history_lock` for moments, by whoever looks at or changes the lists of versions. Order:
- * checkpoint_lock, group boundary, history_lock. Readers of the newest version take none of them. */
+ * compact_lock, checkpoint_lock, group boundary, history_lock. Readers of the newest version take none of them. */
 struct engram {
     eg_io *io;
     char *dir;
@@ -182,11 +192,16 @@ struct engram {
 
     eg_publication newest;
 
+    pthread_mutex_t compact_lock; /* one compaction at a time; outside of all others */
+    atomic_bool compaction_ends;  /* the engram closes */
     pthread_mutex_t checkpoint_lock;
     eg_leftover *leftovers; /* under checkpoint_lock, like held_back */
     size_t leftover_count, leftover_capacity;
     bool held_back; /* the last sweep left something for a reader */
+    bool has_old_nodes;   /* there may be node files that do not count */
+    bool wants_new_nodes; /* under compact_lock: when it closes */
     eg_checkpointer checkpointer;
+    eg_compactor compactor;
     pthread_mutex_t history_lock;
     eg_root *catalog; /* 'V' version u64 -> time u64, node address u64, node size u32, label */
     eg_retained *retained; /* rising */
@@ -238,13 +253,15 @@ engram_status eg_engram_named_versions(eg_root *root, uint64_t **numbers, size_t
 enum { EG_CATALOG_FIXED = 20 };
 eg_key eg_key_catalog(uint64_t number);
 /* retention.c: which of the entries, oldest first, no rule and no name keeps: drop[i] is set. */
-typedef struct eg_retention_entry { uint64_t number, time_ns; bool keep; } eg_retention_entry;
+typedef struct eg_retention_entry { uint64_t number, time_ns; bool keep, labelled; } eg_retention_entry;
 void eg_retention_apply(const engram_retention *rules, uint64_t now_ns, const eg_retention_entry *entries, size_t count, bool *drop);
 
 /* ---- checkpointing.c ---- */
 
 engram_status eg_checkpointer_start(eg_engram *engram, engram_error *error);
 void eg_checkpointer_stop(eg_engram *engram);
+/* A checkpoint at whose boundary the merged segment takes the place of the old ones; merge is adopted from then on. */
+engram_status eg_engram_checkpoint_adopting(eg_engram *engram, eg_merge *merge, engram_error *error);
 /* Asks for one, if it is due when the thread comes to it, or only for the journal's next file; returns at once. */
 void eg_checkpointer_ask(eg_engram *engram);
 void eg_checkpointer_ask_file(eg_engram *engram);
@@ -252,6 +269,42 @@ void eg_checkpointer_ask_file(eg_engram *engram);
 void eg_checkpointer_wait(eg_engram *engram);
 /* Whether the limits of journal or memory ask for one; far: by so much that commits should wait. */
 bool eg_checkpoint_due(eg_engram *engram, bool far);
+
+/* ---- reach.c ---- */
+
+/* Which chunks any version holds that can be read in this process now, or that is retained. */
+engram_status eg_engram_reach(eg_engram *engram, eg_id_set *held, engram_error *error);
+/* Which chunks would be held if the rules of retention were applied now. */
+engram_status eg_engram_reach_retained(eg_engram *engram, eg_id_set *held, engram_error *error);
+
+/* ---- compacting.c ---- */
+
+enum { EG_COMPACTION_FAN = 4 }; /* so many neighbours of a level become one */
+typedef enum eg_compaction { EG_COLLECT, EG_COMPACT, EG_LEVELS } eg_compaction;
+/* Neighbours that become one segment, or one that is written again without its garbage. */
+typedef struct eg_run { size_t first, count; uint64_t bytes, bytes_gained; uint8_t level; } eg_run;
+engram_status eg_engram_compact(eg_engram *engram, eg_compaction what, const engram_compact_options *options, engram_compacted *done, engram_error *error);
+/* compaction_plan.c: what a compaction would do, in places of shares; those that go first come first. Fresh memory (eg_free). */
+engram_status eg_compaction_plan(eg_compaction what, double garbage, const eg_share *shares, size_t count, eg_run **runs, size_t *run_count, engram_error *error);
+
+/* Whether four neighbours of a level wait to be merged. */
+bool eg_engram_levels_due(eg_engram *engram);
+
+/* ---- compactor.c ---- */
+
+engram_status eg_compactor_start(eg_engram *engram, engram_error *error);
+/* Ends also a compaction that another thread asked for. */
+void eg_compactor_stop(eg_engram *engram);
+/* Has it look whether something is to be done; returns at once. */
+void eg_compactor_ask(eg_engram *engram);
+
+/* ---- renew.c ---- */
+
+/* Bytes of the node file, as of the last checkpoint, and those of nodes that are kept. */
+engram_status eg_engram_measure_nodes(eg_engram *engram, uint64_t *size, uint64_t *kept, engram_error *error);
+/* Of a writer that closes, after its last checkpoint: a new node file, if one is wanted. A failure before the switch is
+ * none. */
+engram_status eg_engram_renew_nodes(eg_engram *engram, engram_error *error);
 
 /* ---- quarantine.c ---- */
 

@@ -127,12 +127,22 @@ static bool parse_retention(json_t *body, engram_retention *retention)
             return false;
         *(uint32_t *)((char *)retention + retention_counts[i].offset) = (uint32_t)count;
     }
+    uint64_t runs = 0;
+    if (json_object_get(rules, "runs") != NULL &&
+        (!get_u64(rules, "runs", &runs) || runs > UINT32_MAX))
+        return false;
+    retention->runs = (uint32_t)runs;
     return true;
 }
 
 static json_t *retention_json(const engram_retention *retention)
 {
     json_t *rules = json_pack("{s:I}", "every_s", (json_int_t)retention->every_s);
+    if (rules != NULL && retention->runs != 0 &&
+        json_object_set_new(rules, "runs", json_integer(retention->runs)) != 0) {
+        json_decref(rules);
+        return NULL;
+    }
     for (size_t i = 0; i < RETENTION_COUNTS && rules != NULL; i++) {
         uint32_t count = *(const uint32_t *)((const char *)retention + retention_counts[i].offset);
         if (json_object_set_new(rules, retention_counts[i].name, json_integer(count)) != 0) {

@@ -49,9 +49,8 @@ static engram_status note_segment(eg_engram *e, eg_reader in, engram_error *erro
     state.chunk_count = eg_read_u64(&in);
     state.payload_size = eg_read_u64(&in);
     state.level = eg_read_u8(&in);
-    uint64_t last = e->segment_count != 0 ? e->segments[e->segment_count - 1].id : 0;
     eg_segment_state *known = find_segment(e, state.id);
-    if (in.failed || (known == NULL && state.id <= last))
+    if (in.failed || state.id == 0)
         return eg_fail(error, ENGRAM_INVALID, "malformed segment operation");
     if (known != NULL) {
         if (state.chunk_count > known->chunk_count)
@@ -61,7 +60,10 @@ static engram_status note_segment(eg_engram *e, eg_reader in, engram_error *erro
     if (!eg_grow((void **)&e->segments, &e->segment_capacity, e->segment_count + 1,
                  sizeof *e->segments))
         return no_memory(error);
-    e->segments[e->segment_count++] = state;
+    size_t at = e->segment_count++;
+    for (; at > 0 && e->segments[at - 1].id > state.id; at--) /* rising; mostly it is the last */
+        e->segments[at] = e->segments[at - 1];
+    e->segments[at] = state;
     return ENGRAM_OK;
 }
 

@@ -86,7 +86,8 @@ void eg_repair_drop_version(eg_repair_version *v)
 
 static engram_status open_nodes(eg_repair *r, engram_error *error)
 {
-    eg_nodes_options options = {.read_only = r->options->dry_run, .salvage = true};
+    eg_nodes_options options = {
+        .read_only = r->options->dry_run, .salvage = true, .end = r->state.nodes_end};
     char *path = eg_path_join(r->dir, "tree");
     if (path == NULL)
         return eg_repair_no_memory(error);
@@ -95,12 +96,14 @@ static engram_status open_nodes(eg_repair *r, engram_error *error)
     EG_TRY(status);
     if (eg_nodes_lacks_header(r->nodes)) {
         r->broken = true;
-        eg_repair_say(r, "tree/00000001.nodes: its header is damaged and is written anew");
+        eg_repair_say(r, "tree/%s: its header is damaged and is written anew",
+                      eg_nodes_file_name(r->nodes));
     }
     if (eg_nodes_end(r->nodes) < r->state.nodes_end) {
         r->broken = true;
-        eg_repair_say(r, "tree/00000001.nodes ends at %" PRIu64 ", the checkpoint needs %" PRIu64,
-                      eg_nodes_end(r->nodes), r->state.nodes_end);
+        eg_repair_say(r, "tree/%s ends at %" PRIu64 ", the checkpoint needs %" PRIu64,
+                      eg_nodes_file_name(r->nodes), eg_nodes_offset_of(eg_nodes_end(r->nodes)),
+                      eg_nodes_offset_of(r->state.nodes_end));
     }
     return ENGRAM_OK;
 }

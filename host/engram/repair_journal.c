@@ -73,19 +73,21 @@ static engram_status note_segment(eg_repair *r, eg_reader in, engram_error *erro
     state.chunk_count = eg_read_u64(&in);
     state.payload_size = eg_read_u64(&in);
     state.level = eg_read_u8(&in);
-    uint64_t last = r->segment_count != 0 ? r->segments[r->segment_count - 1].id : 0;
     for (size_t i = r->segment_count; i > 0 && !in.failed; i--)
         if (r->segments[i - 1].id == state.id) {
             if (state.chunk_count > r->segments[i - 1].chunk_count)
                 r->segments[i - 1] = state;
             return ENGRAM_OK;
         }
-    if (in.failed || state.id <= last)
+    if (in.failed || state.id == 0)
         return eg_fail(error, ENGRAM_DAMAGED, "a journal record names an impossible segment");
     if (!eg_grow((void **)&r->segments, &r->segment_capacity, r->segment_count + 1,
                  sizeof *r->segments))
         return eg_repair_no_memory(error);
-    r->segments[r->segment_count++] = state;
+    size_t at = r->segment_count++;
+    for (; at > 0 && r->segments[at - 1].id > state.id; at--)
+        r->segments[at] = r->segments[at - 1];
+    r->segments[at] = state;
     return ENGRAM_OK;
 }
 

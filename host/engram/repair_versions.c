@@ -222,8 +222,9 @@ engram_status eg_repair_settle_base(eg_repair *r, engram_error *error)
     if (status != ENGRAM_OK || whole)
         return status;
     for (size_t i = before; i < r->bad_node_count; i++)
-        eg_repair_say(r, "tree/00000001.nodes: the node at %" PRIu64 " (%u bytes) is damaged",
-                      r->bad_nodes[i].address, r->bad_nodes[i].size);
+        eg_repair_say(r, "tree/%s: the node at %" PRIu64 " (%u bytes) is damaged",
+                      eg_nodes_file_name(r->nodes), eg_nodes_offset_of(r->bad_nodes[i].address),
+                      r->bad_nodes[i].size);
     eg_repair_say(r, "version %" PRIu64 ": rebuilt from its readable nodes and from other versions",
                   r->versions[index].number);
     eg_repair_lose(r,

@@ -66,7 +66,7 @@ static engram_status keep_nodes(eg_repair *r, eg_file *file, uint64_t offset, si
     uint8_t *bytes = eg_alloc(size + 1);
     if (bytes == NULL)
         return eg_repair_no_memory(error);
-    snprintf(name, sizeof name, "tree/00000001.nodes.%" PRIu64, offset);
+    snprintf(name, sizeof name, "tree/%s.%" PRIu64, eg_nodes_file_name(r->nodes), offset);
     engram_status status = r->io->read_some(r->io, file, offset, bytes, size, &got, error);
     if (status == ENGRAM_OK && got != 0)
         status = keep(r, name, (eg_view){bytes, got}, error);
@@ -80,7 +80,9 @@ static engram_status keep_tree(eg_repair *r, engram_error *error)
     eg_file *file = NULL;
     engram_error inner = {0};
     bool header = eg_nodes_lacks_header(r->nodes);
-    char *path = eg_path_join(r->dir, "tree/00000001.nodes");
+    char name[32];
+    snprintf(name, sizeof name, "tree/%s", eg_nodes_file_name(r->nodes));
+    char *path = eg_path_join(r->dir, name);
     if (path == NULL)
         return eg_repair_no_memory(error);
     engram_status status = r->io->open(r->io, path, EG_OPEN_READ, &file, &inner);
@@ -93,7 +95,8 @@ static engram_status keep_tree(eg_repair *r, engram_error *error)
         status = keep_nodes(r, file, 0, HEADER_SIZE, error);
     for (size_t i = 0; i < r->bad_node_count && status == ENGRAM_OK; i++)
         if (r->bad_nodes[i].size != 0 && r->bad_nodes[i].size <= NODE_SIZE_MAX)
-            status = keep_nodes(r, file, r->bad_nodes[i].address, r->bad_nodes[i].size, error);
+            status = keep_nodes(r, file, eg_nodes_offset_of(r->bad_nodes[i].address),
+                                r->bad_nodes[i].size, error);
     r->io->close(r->io, &file);
     return status;
 }

@@ -1,4 +1,5 @@
-/* Which versions stay. A version is kept if it is named or labelled, or if any rule keeps it. */
+/* Which versions stay. A version is kept if it is named, or labelled by one of the last runs that count, or if any rule
+ * keeps it. */
 #include <time.h>
 
 #include "engram/internal.h"
@@ -39,6 +40,16 @@ static void keep_periods(period p, uint32_t most, const eg_retention_entry *entr
     }
 }
 
+static void keep_labelled(uint32_t most, const eg_retention_entry *entries, size_t count, bool *drop)
+{
+    uint32_t left = most == 0 ? UINT32_MAX : most == ENGRAM_RUNS_NONE ? 0 : most;
+    for (size_t i = count; i > 0 && left > 0; i--)
+        if (entries[i - 1].labelled) {
+            drop[i - 1] = false;
+            left--;
+        }
+}
+
 void eg_retention_apply(const engram_retention *rules, uint64_t now_ns,
                         const eg_retention_entry *entries, size_t count, bool *drop)
 {
@@ -49,6 +60,7 @@ void eg_retention_apply(const engram_retention *rules, uint64_t now_ns,
     }
     if (count != 0) /* the newest is the state of things */
         drop[count - 1] = false;
+    keep_labelled(rules->runs, entries, count, drop);
     keep_periods(HOUR, rules->hourly, entries, count, drop);
     keep_periods(DAY, rules->daily, entries, count, drop);
     keep_periods(WEEK, rules->weekly, entries, count, drop);

@@ -26,23 +26,30 @@ typedef struct rolling {
 
 /* ---- pieces ---- */
 
+typedef struct content {
+    eg_store *store;
+    eg_buffer refs;
+} content;
+
+/* The old version may be let go of before this transaction commits: its chunks stay until then. */
 static engram_status add_ref(void *context, uint64_t offset, eg_chunk_ref ref, engram_error *error)
 {
-    eg_buffer *refs = context;
+    content *c = context;
     uint8_t out[EG_REF_SIZE];
     (void)offset;
     eg_ref_put(out, ref);
-    eg_write_bytes(refs, out, sizeof out);
-    return refs->failed ? eg_tx_no_memory(error) : ENGRAM_OK;
+    eg_write_bytes(&c->refs, out, sizeof out);
+    return eg_store_use(c->store, ref.id) && !c->refs.failed ? ENGRAM_OK : eg_tx_no_memory(error);
 }
 
 static engram_status put_content(rolling *r, uint64_t from, uint64_t number, engram_error *error)
 {
-    eg_buffer refs = {0};
-    engram_status status = eg_fs_refs(r->then, from, 0, add_ref, &refs, error);
+    content c = {.store = eg_engram_store(r->tx->engram)};
+    eg_stage_hold(&r->tx->stage);
+    engram_status status = eg_fs_refs(r->then, from, 0, add_ref, &c, error);
     if (status == ENGRAM_OK)
-        eg_tx_write_splice(&r->tx->ops, number, 0, 0, true, (eg_view){refs.data, refs.size});
-    eg_buffer_fini(&refs);
+        eg_tx_write_splice(&r->tx->ops, number, 0, 0, true, (eg_view){c.refs.data, c.refs.size});
+    eg_buffer_fini(&c.refs);
     return status;
 }
 

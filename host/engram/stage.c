@@ -140,7 +140,8 @@ static engram_status find_stored(eg_stage *s, eg_workbench *bench,
             eg_store_read(store, ids[i], bench->compare, s->engram->chunker.size_max, &got, &inner);
         if (status == ENGRAM_NO_MEMORY || status == ENGRAM_IO)
             return eg_fail(error, status, "%s", inner.message);
-        if (status == ENGRAM_OK && got == size && memcmp(bench->compare, bytes, size) == 0)
+        if (status == ENGRAM_OK && got == size && memcmp(bench->compare, bytes, size) == 0 &&
+            eg_store_use(store, ids[i]))
             *id = ids[i];
     }
     return ENGRAM_OK;
@@ -217,6 +218,7 @@ engram_status eg_stage_chunk(eg_stage *s, const uint8_t *bytes, size_t size, eg_
     ref->size = (uint32_t)size;
     if (find_waiting(s, &fingerprint, bytes, size, &ref->id))
         return ENGRAM_OK;
+    eg_stage_hold(s);
     EG_TRY(eg_workbench_take(s->engram, &bench, error));
     engram_status status = find_stored(s, bench, &fingerprint, bytes, size, &ref->id, error);
     if (status == ENGRAM_OK && ref->id != 0) {
@@ -241,9 +243,21 @@ static void clear_waiting(eg_stage *s)
         memset(s->table, 0, s->table_size * sizeof *s->table);
 }
 
+void eg_stage_hold(eg_stage *s)
+{
+    eg_store_hold_begin(s->engram->store, &s->hold);
+}
+
+static void let_go(eg_stage *s)
+{
+    if (s->hold.is_held)
+        eg_store_hold_end(s->engram->store, &s->hold);
+}
+
 void eg_stage_clear(eg_stage *s)
 {
     clear_waiting(s);
+    let_go(s);
     s->id_count = 0;
     s->found_max = 0;
     s->spilled = false;
@@ -259,6 +273,7 @@ size_t eg_stage_memory(const eg_stage *s)
 void eg_stage_fini(eg_stage *s)
 {
     clear_waiting(s);
+    let_go(s);
     eg_free(s->chunks);
     eg_free(s->bytes);
     eg_free(s->ids);

@@ -28,8 +28,11 @@ typedef struct eg_stage { /* zero-initialise, but for engram */
     eg_buffer chunk_ops;  /* write-chunk operations of those that were spilled */
     uint64_t found_max;   /* the highest id that was found in the store */
     bool spilled;
+    eg_store_hold hold; /* on what was found and stored, from the first look on */
 } eg_stage;
 
+/* What is referred to from now on stays, until clear or fini. */
+void eg_stage_hold(eg_stage *stage);
 void eg_stage_fini(eg_stage *stage);
 /* As it was made, but that its lists keep their memory: that much. */
 void eg_stage_clear(eg_stage *stage);

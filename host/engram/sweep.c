@@ -87,6 +87,22 @@ static bool is_needed(void *context, uint64_t segment)
     return false;
 }
 
+/* Who reads an older generation may be about to open its node file. */
+static engram_status sweep_nodes(live *l, engram_error *error)
+{
+    eg_engram *e = l->engram;
+    if (!e->has_old_nodes || l->held_back)
+        return ENGRAM_OK;
+    char *dir = eg_path_join(e->dir, "tree");
+    if (dir == NULL)
+        return eg_fail(error, ENGRAM_NO_MEMORY, "out of memory");
+    engram_status status =
+        eg_nodes_sweep(e->io, dir, eg_nodes_file_of(e->manifest.state.nodes_end), error);
+    eg_free(dir);
+    e->has_old_nodes = status != ENGRAM_OK;
+    return status;
+}
+
 static engram_status sweep(live *l, eg_file *lock, engram_error *error)
 {
     eg_engram *e = l->engram;
@@ -97,6 +113,7 @@ static engram_status sweep(live *l, eg_file *lock, engram_error *error)
         return status;
     }
     EG_TRY(eg_checkpoint_sweep(e->io, e->dir, l->kept, l->count, error));
+    EG_TRY(sweep_nodes(l, error));
     return eg_store_sweep_but(e->store, is_needed, l, error);
 }
 

@@ -208,13 +208,9 @@ static engram_status not_retained(eg_engram *e, uint64_t number, engram_error *e
                    before, after);
 }
 
-engram_status eg_engram_pin_number(eg_engram *e, uint64_t number, eg_version *version,
-                                   engram_error *error)
+/* From the list of those since the last checkpoint. *catalog: as of the same moment, retained, when it is not there. */
+static bool find_retained(eg_engram *e, uint64_t number, eg_version *version, eg_root **catalog)
 {
-    EG_TRY(eg_engram_pin(e, version, error));
-    if (version->number == number)
-        return ENGRAM_OK;
-    eg_version_release(version);
     bool found = false;
     pthread_mutex_lock(&e->history_lock);
     for (size_t i = e->retained_count; i > 0 && !found; i--) {
@@ -223,17 +219,54 @@ engram_status eg_engram_pin_number(eg_engram *e, uint64_t number, eg_version *ve
         if (found)
             *version = (eg_version){number, r->time_ns, eg_root_retain(r->root), NULL};
     }
-    eg_root *catalog = found ? NULL : eg_root_retain(e->catalog);
+    *catalog = found ? NULL : eg_root_retain(e->catalog);
     pthread_mutex_unlock(&e->history_lock);
-    if (found)
-        return ENGRAM_OK;
+    return found;
+}
+
+static bool is_catalog(eg_engram *e, const eg_root *catalog)
+{
+    pthread_mutex_lock(&e->history_lock);
+    bool is = e->catalog == catalog;
+    pthread_mutex_unlock(&e->history_lock);
+    return is;
+}
+
+/* *is_stale: a checkpoint has changed the catalog meanwhile, and may have let go of the version. Whoever looks for
+ * what can be read looks at the catalog first: it has found the version there, or finds it among the roots. */
+static engram_status pin_entry(eg_engram *e, uint64_t number, eg_version *version, bool *is_stale,
+                               engram_error *error)
+{
+    eg_root *catalog;
     eg_buffer value = {0};
     eg_key key = eg_key_catalog(number);
+    *is_stale = false;
+    if (find_retained(e, number, version, &catalog))
+        return ENGRAM_OK;
     engram_status status = eg_root_get(catalog, eg_key_view(&key), &value, error);
     if (status == ENGRAM_OK)
         status = open_entry(e, number, (eg_view){value.data, value.size}, version, error);
     eg_buffer_fini(&value);
+    if (status == ENGRAM_OK && !is_catalog(e, catalog)) {
+        eg_version_release(version);
+        *is_stale = true;
+    }
     eg_root_release(catalog);
+    return status;
+}
+
+engram_status eg_engram_pin_number(eg_engram *e, uint64_t number, eg_version *version,
+                                   engram_error *error)
+{
+    engram_status status;
+    bool is_stale;
+    EG_TRY(eg_engram_pin(e, version, error));
+    if (version->number == number)
+        return ENGRAM_OK;
+    eg_version_release(version);
+    do
+        status = pin_entry(e, number, version, &is_stale, error);
+    while (is_stale);
     return status == ENGRAM_NOT_FOUND ? not_retained(e, number, error) : status;
 }
 

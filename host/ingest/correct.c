@@ -3,22 +3,14 @@
  * A base may be a stored chunk or one before it in the batch. A chunk whose best base is in the batch waits until that
  * one has its own correction, since only then its depth is known: so the batch is done in rounds, each in parallel over
  * the chunks whose bases were done in earlier rounds. Which chunk waits for which is known before the first, so the
- * outcome does not depend on threads.
- *
- * A delta uses up a place in the chain of bases, which others may need more (PAYS; the naive rule, any delta that is
- * smaller, costs half of the gain). */
+ * outcome does not depend on threads. When a delta is kept: store/correction.h. */
 #include "base/memory.h"
 #include "base/status.h"
 #include "ingest/encode_stage.h"
 
 enum {
-    LEVEL_SEVERAL = 6, /* from here on every base is tried */
-    OBVIOUS = 16       /* a delta of so small a part of the chunk pays, whatever packing alone would give */
+    LEVEL_SEVERAL = 6 /* from here on every base is tried */
 };
-
-/* A delta is kept if it takes less than this share of what the chunk takes packed alone, by the depth that it gets. On a base
- * that stands alone nearly every gain is taken, since the chunk can still be a base of two more in a row. */
-static const double pays[EG_RECALL_DEPTH + 1] = {0, 0.95, 0.75, 0.6};
 
 /* ---- one chunk ---- */
 
@@ -37,8 +29,11 @@ static engram_status get_base(eg_ingest *ingest, eg_corrector *c, const eg_base 
         return ENGRAM_OK;
     }
     size_t size;
-    engram_status status = eg_store_read(eg_engram_store(ingest->engram), base->id, c->bytes,
-                                         ingest->chunker.size_max, &size, &inner);
+    eg_store *store = eg_engram_store(ingest->engram);
+    if (!eg_store_use(store, base->id))
+        return ENGRAM_OK;
+    engram_status status =
+        eg_store_read(store, base->id, c->bytes, ingest->chunker.size_max, &size, &inner);
     *depth = base->depth;
     if (status == ENGRAM_OK)
         *bytes = (eg_view){c->bytes, size};
@@ -85,10 +80,10 @@ static engram_status correct(eg_ingest *ingest, eg_corrector *c, size_t index, e
     eg_correction_kind kind;
     size_t size;
     EG_TRY(try_bases(ingest, c, index, bytes, out, error));
-    if (chunk->correction.size <= cut->size / OBVIOUS)
+    if (eg_delta_is_obvious(cut->size, chunk->correction.size))
         return ENGRAM_OK;
     EG_TRY(eg_coder_pack(c->coder, bytes.data, bytes.size, c->delta, &kind, &size, error));
-    if (chunk->correction.size != SIZE_MAX && (double)chunk->correction.size < pays[chunk->depth] * (double)size)
+    if (eg_delta_pays(chunk->correction.size, size, chunk->depth))
         return ENGRAM_OK;
     memcpy(out, c->delta, size);
     chunk->kind = kind;

@@ -51,6 +51,7 @@ engram_status eg_encode_stage_create(eg_ingest *ingest, engram_error *error)
         return no_memory(error);
     ingest->encode = s;
     pthread_mutex_init(&s->error_lock, NULL);
+    eg_store_hold_begin(eg_engram_store(ingest->engram), &s->hold);
     s->next_version = ingest->pinned.number + 1;
     s->width = eg_pool_width(ingest->pool);
     s->workers = eg_alloc_zero(s->width, sizeof *s->workers);
@@ -75,6 +76,7 @@ void eg_encode_stage_free(eg_ingest *ingest)
         eg_free(s->workers[i].bytes);
         eg_free(s->workers[i].delta);
     }
+    eg_store_hold_end(eg_engram_store(ingest->engram), &s->hold);
     eg_recall_free(s->recall);
     eg_buffer_fini(&s->refs);
     void *arrays[] = {s->workers, s->fresh,  s->views,          s->chunks,      s->ids,  s->vectors,
@@ -104,8 +106,8 @@ static void find_one(void *context, size_t index, size_t worker)
         size_t size;
         engram_status status = eg_store_read(store, ids[i], stored,
                                              ingest->chunker.size_max, &size, &error);
-        if (status == ENGRAM_OK && size == cut->size &&
-            memcmp(stored, bytes, size) == 0) {
+        if (status == ENGRAM_OK && size == cut->size && memcmp(stored, bytes, size) == 0 &&
+            eg_store_use(store, ids[i])) {
             cut->is_new = false;
             cut->id = ids[i];
             return;

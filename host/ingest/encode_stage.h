@@ -46,6 +46,7 @@ typedef struct eg_encode_stage {
     uint32_t *table; /* fingerprint -> index in fresh + 1 */
     size_t table_capacity;
     eg_buffer refs;           /* of the file at hand: over batches */
+    eg_store_hold hold;       /* on all that this run refers to and no version holds yet */
     uint64_t next_version;    /* that the batch at hand will make */
     atomic_int status;
     pthread_mutex_t error_lock;

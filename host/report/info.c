@@ -1,8 +1,27 @@
 /* What an engram holds, and what it costs. */
 #include <inttypes.h>
 
+#include "base/memory.h"
 #include "report/report.h"
 #include "store/segment.h"
+
+static engram_status count_levels(eg_engram *engram, eg_info *info, engram_error *error)
+{
+    eg_segment_state *levels = NULL;
+    size_t count = 0;
+    EG_TRY(eg_store_get_levels(eg_engram_store(engram), &levels, &count, error));
+    for (size_t i = 0; i < count; i++)
+        info->segments_of_level[levels[i].level]++;
+    eg_free(levels);
+    return ENGRAM_OK;
+}
+
+/* Why it cannot be foreseen is for verify to tell. */
+void eg_info_judge(eg_engram *engram, eg_info *info)
+{
+    const engram_compact_options dry = {.dry_run = true};
+    info->is_judged = engram_gc(engram, &dry, &info->gc, NULL) == ENGRAM_OK;
+}
 
 engram_status eg_info_gather(eg_engram *engram, const eg_version *version, eg_info *info,
                              engram_error *error)
@@ -14,6 +33,7 @@ engram_status eg_info_gather(eg_engram *engram, const eg_version *version, eg_in
     EG_TRY(eg_engram_disk_usage(engram, &info->size, &info->disk_size, error));
     engram_get_retention(engram, &info->retention);
     engram_get_metrics(engram, &info->metrics);
+    EG_TRY(count_levels(engram, info, error));
     info->bytes_vectors = info->store.chunks * ENGRAM_BLOCKS;
     info->bytes_records = info->store.chunks * EG_SEGMENT_RECORD_SIZE;
     info->bytes_stored = info->store.bytes_payload + info->bytes_vectors + info->bytes_records;
@@ -31,6 +51,32 @@ static json_t *corrections_json(const eg_info *f)
         eg_json_put_number(kind, "bytes", f->store.bytes_by_kind[i]);
         eg_json_put(object, kinds[i], kind);
     }
+    return object;
+}
+
+/* How many segments there are of each level. */
+static json_t *levels_json(const eg_info *f)
+{
+    json_t *list = json_array();
+    for (unsigned level = 0; level < 256; level++) {
+        if (f->segments_of_level[level] == 0)
+            continue;
+        json_t *object = json_object();
+        eg_json_put_number(object, "level", level);
+        eg_json_put_number(object, "segments", f->segments_of_level[level]);
+        eg_json_put(list, NULL, object);
+    }
+    return list;
+}
+
+static json_t *garbage_json(const eg_info *f)
+{
+    json_t *object = json_object();
+    eg_json_put_number(object, "chunks", f->gc.chunks_garbage);
+    eg_json_put_number(object, "bytes", f->gc.bytes_garbage);
+    eg_json_put_number(object, "bytes_gc", f->gc.bytes_before - f->gc.bytes_after);
+    eg_json_put_number(object, "tree_bytes", f->gc.tree_bytes);
+    eg_json_put_number(object, "tree_bytes_garbage", f->gc.tree_bytes - f->gc.tree_bytes_kept);
     return object;
 }
 
@@ -80,6 +126,8 @@ void eg_info_fill(json_t *d, eg_engram *engram, const eg_info *f)
     eg_json_put_number(d, "bytes_on_disk", f->disk_size);
     eg_json_put(d, "corrections", corrections_json(f));
     eg_json_put_number(d, "segments", f->store.segments);
+    eg_json_put(d, "levels", levels_json(f));
+    eg_json_put(d, "garbage", f->is_judged ? garbage_json(f) : json_null());
     eg_json_put(d, "codebook", codebook_json(config));
     eg_json_put(d, "chunk", json_string(chunk));
     eg_json_put_number(d, "level", (uint64_t)config->level);
@@ -99,5 +147,9 @@ json_t *eg_retention_json(const engram_retention *retention)
     eg_json_put_number(object, "weekly", retention->weekly);
     eg_json_put_number(object, "monthly", retention->monthly);
     eg_json_put_number(object, "yearly", retention->yearly);
+    if (retention->runs == 0)
+        eg_json_put(object, "runs", json_null());
+    else
+        eg_json_put_number(object, "runs", retention->runs == ENGRAM_RUNS_NONE ? 0 : retention->runs);
     return object;
 }

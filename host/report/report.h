@@ -96,9 +96,14 @@ typedef struct eg_info {
     uint64_t size, disk_size, bytes_vectors, bytes_records, bytes_stored;
     engram_retention retention;
     engram_metrics metrics;
+    uint64_t segments_of_level[256];
+    engram_compacted gc; /* what it would do */
+    bool is_judged;      /* it was asked for and could be foreseen */
 } eg_info;
 engram_status eg_info_gather(eg_engram *engram, const eg_version *version, eg_info *info,
                              engram_error *error);
+/* Also what gc would return, for which the trees of all retained versions are walked. */
+void eg_info_judge(eg_engram *engram, eg_info *info);
 void eg_info_fill(json_t *object, eg_engram *engram, const eg_info *info);
 json_t *eg_retention_json(const engram_retention *retention);
 

@@ -38,8 +38,7 @@ struct eg_searcher {
     eg_arena *arena;
     eg_row_span *spans;
     size_t span_count, span_capacity;
-    size_t *loaded; /* rows taken of each segment */
-    size_t segment_count, loaded_capacity;
+    uint64_t last_id; /* of the rows: those of chunks up to it are there */
     /* Inside rows_lock: */
     pthread_mutex_t via_root_lock;
     eg_via_root *via_root; /* NULL until a query asks */

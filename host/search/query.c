@@ -84,11 +84,7 @@ static void free_probes(eg_probes *p)
 /* Zeros in the place of vectors that could not be read must not pass for an answer. */
 engram_status eg_searcher_check_vectors(eg_searcher *s, engram_error *error)
 {
-    for (size_t i = 0; i < s->segment_count; i++) {
-        eg_vector_span span;
-        EG_TRY(eg_store_get_vectors(eg_engram_store(s->engram), i, &span, error));
-    }
-    return ENGRAM_OK;
+    return eg_store_check_vectors(eg_engram_store(s->engram), error);
 }
 
 static engram_status scan(eg_searcher *s, eg_probes *p, const eg_live *live, uint32_t minimum,

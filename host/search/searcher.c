@@ -48,51 +48,43 @@ void eg_searcher_free(eg_searcher *searcher)
     eg_arena_free(searcher->arena);
     eg_via_root_free(searcher->via_root);
     eg_free(searcher->spans);
-    eg_free(searcher->loaded);
     eg_free(searcher);
 }
 
-/* Takes what segments hold beyond what was taken. Alone. */
+static engram_status add_span(eg_searcher *s, const eg_vector_span *span, engram_error *error)
+{
+    if (!eg_grow((void **)&s->spans, &s->span_capacity, s->span_count + 1, sizeof *s->spans))
+        return eg_fail(error, ENGRAM_NO_MEMORY, "out of memory for a query");
+    uint64_t first = eg_arena_rows(s->arena);
+    eg_lives_clear(&s->lives); /* they know nothing of new rows */
+    EG_TRY(eg_arena_append(s->arena, span->vectors, span->count, error));
+    s->spans[s->span_count++] = (eg_row_span){first, span->ids, span->vectors, span->count};
+    s->last_id = span->ids[span->count - 1];
+    return ENGRAM_OK;
+}
+
+/* Takes the chunks beyond those that were taken. Segments may be merged meanwhile: rows stay what they are, of chunks
+ * that have gone too, which no version holds. Alone. */
 static engram_status refresh(eg_searcher *s, engram_error *error)
 {
     eg_store *store = eg_engram_store(s->engram);
-    size_t segments = eg_store_segment_count(store);
-    if (!eg_grow((void **)&s->loaded, &s->loaded_capacity, segments + 1, sizeof *s->loaded))
-        return eg_fail(error, ENGRAM_NO_MEMORY, "out of memory for a query");
-    for (; s->segment_count < segments; s->segment_count++)
-        s->loaded[s->segment_count] = 0;
-    for (size_t i = 0; i < segments; i++) {
-        eg_vector_span span;
-        EG_TRY(eg_store_get_vectors(store, i, &span, error));
-        size_t have = s->loaded[i];
-        if (span.count <= have)
-            continue;
-        if (!eg_grow((void **)&s->spans, &s->span_capacity, s->span_count + 1, sizeof *s->spans))
-            return eg_fail(error, ENGRAM_NO_MEMORY, "out of memory for a query");
-        uint64_t first = eg_arena_rows(s->arena);
-        eg_lives_clear(&s->lives); /* they know nothing of new rows */
-        EG_TRY(eg_arena_append(s->arena, span.vectors + have * ENGRAM_BLOCKS, span.count - have,
-                               error));
-        s->spans[s->span_count++] = (eg_row_span){
-            first, span.ids + have, span.vectors + have * ENGRAM_BLOCKS, span.count - have};
-        s->loaded[i] = span.count;
+    EG_TRY(eg_store_check_vectors(store, error));
+    for (eg_vector_span span;;) {
+        EG_TRY(eg_store_next_vectors(store, s->last_id, &span, error));
+        if (span.count == 0)
+            return ENGRAM_OK;
+        EG_TRY(add_span(s, &span, error));
     }
-    return ENGRAM_OK;
 }
 
 /* What cannot be read is the refresh's to report. */
 static bool is_current(const eg_searcher *s)
 {
     eg_store *store = eg_engram_store(s->engram);
-    size_t segments = eg_store_segment_count(store);
-    bool is = segments == s->segment_count;
-    for (size_t i = 0; i < segments && is; i++) {
-        eg_vector_span span;
-        engram_error ignored = {0};
-        is = eg_store_get_vectors(store, i, &span, &ignored) == ENGRAM_OK &&
-             span.count == s->loaded[i];
-    }
-    return is;
+    eg_vector_span span;
+    engram_error ignored = {0};
+    return eg_store_check_vectors(store, &ignored) == ENGRAM_OK &&
+           eg_store_next_vectors(store, s->last_id, &span, &ignored) == ENGRAM_OK && span.count == 0;
 }
 
 engram_status eg_searcher_enter(eg_searcher *searcher, engram_error *error)

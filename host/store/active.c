@@ -1,6 +1,5 @@
 /* Writing a segment: create, append, seal. segment.c states the order of syncs. */
 #include <inttypes.h>
-#include <stdlib.h>
 #include <string.h>
 
 #include "base/clock.h"
@@ -13,7 +12,7 @@ enum {
     IN_TAIL_MAX = 64 << 10   /* a larger one goes straight to the file */
 };
 
-static uint64_t align(uint64_t offset, uint64_t to)
+uint64_t eg_segment_align(uint64_t offset, uint64_t to)
 {
     return (offset + to - 1) / to * to;
 }
@@ -27,8 +26,8 @@ static void reserve_regions(eg_segment_header *header, uint64_t payload_capacity
     uint64_t dense =
         payload_capacity + 3 * EG_SEGMENT_PAGE +
         chunks * (EG_SEGMENT_RECORD_SIZE + EG_SEGMENT_VECTOR_SIZE + EG_SEGMENT_PAIR_SIZE);
-    uint64_t records = align(EG_SEGMENT_PAYLOAD_START + dense, EG_SEGMENT_PAGE);
-    uint64_t vectors = align(records + chunks * EG_SEGMENT_RECORD_SIZE, EG_SEGMENT_PAGE);
+    uint64_t records = eg_segment_align(EG_SEGMENT_PAYLOAD_START + dense, EG_SEGMENT_PAGE);
+    uint64_t vectors = eg_segment_align(records + chunks * EG_SEGMENT_RECORD_SIZE, EG_SEGMENT_PAGE);
     header->section_count = 3;
     header->sections[0] = (eg_section){
         .tag = EG_SECTION_PAYLOAD, .offset = EG_SEGMENT_PAYLOAD_START, .size = payload_capacity};
@@ -38,7 +37,7 @@ static void reserve_regions(eg_segment_header *header, uint64_t payload_capacity
         .tag = EG_SECTION_VECTORS, .offset = vectors, .size = chunks * EG_SEGMENT_VECTOR_SIZE};
 }
 
-static engram_status write_slot(eg_segment *segment, const eg_segment_header *header,
+engram_status eg_segment_write_slot(eg_segment *segment, const eg_segment_header *header,
                                 uint64_t offset, engram_error *error)
 {
     uint8_t slot[EG_SEGMENT_SLOT_SIZE];
@@ -59,24 +58,27 @@ static engram_status write_new_file(eg_segment *segment, const char *dir, engram
     /* The second slot is there from the start, so that both can always be read. */
     uint8_t empty[EG_SEGMENT_SLOT_STEP] = {0};
     EG_TRY(io->write(io, segment->file, EG_SEGMENT_SLOT_STEP, empty, sizeof empty, error));
-    EG_TRY(write_slot(segment, &segment->header, 0, error));
+    EG_TRY(eg_segment_write_slot(segment, &segment->header, 0, error));
     EG_TRY(io->sync(io, segment->file, error));
     return io->sync_dir(io, dir, error);
 }
 
-static engram_status allocate(eg_segment *segment)
+static engram_status allocate(eg_segment *segment, uint32_t chunks_max, bool is_dense)
 {
-    segment->block_count = EG_SEGMENT_CHUNKS_MAX / EG_SEGMENT_BLOCK;
+    segment->block_count = (chunks_max + (size_t)EG_SEGMENT_BLOCK - 1) / EG_SEGMENT_BLOCK;
     segment->blocks = eg_alloc_zero(segment->block_count, sizeof *segment->blocks);
     if (segment->blocks == NULL) {
         segment->block_count = 0;
         return ENGRAM_NO_MEMORY;
     }
-    segment->columns = eg_columns_create(EG_SEGMENT_CHUNKS_MAX);
+    if (is_dense)
+        return ENGRAM_OK;
+    segment->columns = eg_columns_create(chunks_max);
     return segment->columns != NULL ? ENGRAM_OK : ENGRAM_NO_MEMORY;
 }
 
-static eg_segment *segment_new(eg_io *io, const eg_segment_plan *plan)
+static eg_segment *segment_new(eg_io *io, const eg_segment_plan *plan, uint32_t chunks_max,
+                               bool is_dense)
 {
     eg_segment *segment = eg_alloc_zero(1, sizeof *segment);
     if (segment == NULL)
@@ -99,7 +101,7 @@ static eg_segment *segment_new(eg_io *io, const eg_segment_plan *plan)
                                           .level = plan->level,
                                           .created_ns = eg_clock_wall_ns()};
     reserve_regions(&segment->header, plan->payload_size + EG_CHUNK_BYTES_MAX);
-    if (allocate(segment) != ENGRAM_OK) {
+    if (allocate(segment, chunks_max, is_dense) != ENGRAM_OK) {
         eg_segment_free(segment);
         return NULL;
     }
@@ -110,10 +112,43 @@ engram_status eg_segment_create(eg_io *io, const char *dir, const eg_segment_pla
                                 eg_segment **segment, engram_error *error)
 {
     *segment = NULL;
-    eg_segment *made = segment_new(io, plan);
+    eg_segment *made = segment_new(io, plan, EG_SEGMENT_CHUNKS_MAX, false);
     if (made == NULL)
         return eg_fail(error, ENGRAM_NO_MEMORY, "no memory for a segment");
     engram_status status = write_new_file(made, dir, error);
+    if (status != ENGRAM_OK) {
+        eg_segment_free(made);
+        return status;
+    }
+    *segment = made;
+    return ENGRAM_OK;
+}
+
+/* A name of its own, and nothing else: no header, no regions. */
+static engram_status make_bare_file(eg_segment *segment, const char *dir, engram_error *error)
+{
+    char *path = eg_segment_path(dir, segment->id);
+    if (path == NULL)
+        return eg_fail(error, ENGRAM_NO_MEMORY, "no memory for a segment");
+    engram_status status = segment->io->open(segment->io, path, EG_OPEN_WRITE | EG_OPEN_CREATE,
+                                             &segment->file, error);
+    if (status != ENGRAM_OK && status != ENGRAM_EXISTS) /* it may be there for all that */
+        segment->io->unlink(segment->io, path, NULL);
+    eg_free(path);
+    return status;
+}
+
+engram_status eg_segment_create_dense(eg_io *io, const char *dir, const eg_segment_plan *plan,
+                                      uint32_t chunks_max, eg_segment **segment,
+                                      engram_error *error)
+{
+    *segment = NULL;
+    eg_segment *made = segment_new(io, plan, chunks_max, true);
+    if (made == NULL)
+        return eg_fail(error, ENGRAM_NO_MEMORY, "no memory for a segment");
+    made->header.generation = 0; /* the sealed one is the first */
+    made->header.compacted_ns = made->header.created_ns;
+    engram_status status = make_bare_file(made, dir, error);
     if (status != ENGRAM_OK) {
         eg_segment_free(made);
         return status;
@@ -126,7 +161,7 @@ engram_status eg_segment_create_in_memory(eg_io *io, const eg_segment_plan *plan
                                           eg_segment **segment, engram_error *error)
 {
     *segment = NULL;
-    eg_segment *made = segment_new(io, plan);
+    eg_segment *made = segment_new(io, plan, EG_SEGMENT_CHUNKS_MAX, false);
     if (made != NULL)
         made->memory = eg_alloc(plan->payload_size + EG_CHUNK_BYTES_MAX);
     if (made == NULL || made->memory == NULL) {
@@ -142,7 +177,7 @@ engram_status eg_segment_create_in_memory(eg_io *io, const eg_segment_plan *plan
 engram_status eg_segment_reserve(eg_segment *segment, uint32_t count, engram_error *error)
 {
     size_t need = (size_t)segment->appended + count;
-    assert(need <= EG_SEGMENT_CHUNKS_MAX);
+    assert(need <= segment->block_count * EG_SEGMENT_BLOCK);
     for (size_t i = segment->appended / EG_SEGMENT_BLOCK; i * EG_SEGMENT_BLOCK < need; i++) {
         if (segment->blocks[i] != NULL)
             continue;
@@ -241,6 +276,13 @@ static engram_status add_payload(eg_segment *segment, const uint8_t *correction,
     return ENGRAM_OK;
 }
 
+static void add_vector(eg_columns *columns, uint32_t index, uint64_t id, const uint8_t *vector)
+{
+    memcpy(columns->vectors + (size_t)index * EG_SEGMENT_VECTOR_SIZE, vector,
+           EG_SEGMENT_VECTOR_SIZE);
+    columns->ids[index] = id;
+}
+
 engram_status eg_segment_add(eg_segment *segment, eg_chunk_record *record, const uint8_t *vector,
                              const uint8_t *correction, engram_error *error)
 {
@@ -250,10 +292,8 @@ engram_status eg_segment_add(eg_segment *segment, eg_chunk_record *record, const
     record->vector_check = eg_vector_check(vector);
     record->crc = eg_record_crc(record);
     segment->blocks[index / EG_SEGMENT_BLOCK][index % EG_SEGMENT_BLOCK] = *record;
-    eg_columns *columns = segment->columns;
-    memcpy(columns->vectors + (size_t)index * EG_SEGMENT_VECTOR_SIZE, vector,
-           EG_SEGMENT_VECTOR_SIZE);
-    columns->ids[index] = record->id;
+    if (segment->columns != NULL)
+        add_vector(segment->columns, index, record->id, vector);
     if (index == 0)
         segment->first_id = record->id;
     if (record->id != segment->first_id + index)
@@ -263,7 +303,7 @@ engram_status eg_segment_add(eg_segment *segment, eg_chunk_record *record, const
 }
 
 /* Records [from, to), which lie in blocks, to the file; *crc is continued. */
-static engram_status write_records(eg_segment *segment, uint32_t from, uint32_t to, uint64_t offset,
+engram_status eg_segment_write_records(eg_segment *segment, uint32_t from, uint32_t to, uint64_t offset,
                                    uint32_t *crc, engram_error *error)
 {
     while (from < to) {
@@ -288,7 +328,7 @@ engram_status eg_segment_flush(eg_segment *segment, uint32_t count, engram_error
     uint64_t records = eg_segment_section(&segment->header, EG_SECTION_RECORDS)->offset;
     uint64_t vectors = eg_segment_section(&segment->header, EG_SECTION_VECTORS)->offset;
     size_t vectors_from = (size_t)from * EG_SEGMENT_VECTOR_SIZE;
-    EG_TRY(write_records(segment, from, count, records + (uint64_t)from * sizeof(eg_chunk_record),
+    EG_TRY(eg_segment_write_records(segment, from, count, records + (uint64_t)from * sizeof(eg_chunk_record),
                          &crc, error));
     EG_TRY(segment->io->write(segment->io, segment->file, vectors + vectors_from,
                               segment->columns->vectors + vectors_from,
@@ -313,120 +353,4 @@ bool eg_segment_is_half_full(const eg_segment *segment)
 {
     return segment->appended >= EG_SEGMENT_CHUNKS_MAX / 2 ||
            segment->payload_written >= segment->payload_capacity / 2;
-}
-
-/* ---- seal ---- */
-
-typedef struct fingerprint_pair {
-    uint64_t prefix;
-    uint32_t index;
-} fingerprint_pair;
-
-static int compare_pairs(const void *a, const void *b)
-{
-    const fingerprint_pair *x = a, *y = b;
-    if (x->prefix != y->prefix)
-        return x->prefix < y->prefix ? -1 : 1;
-    return x->index < y->index ? -1 : x->index > y->index;
-}
-
-/* The fingerprint index as it is on disk, in fresh memory, or NULL. */
-static uint8_t *make_fingerprints(const eg_segment *segment)
-{
-    uint32_t count = segment->appended;
-    fingerprint_pair *pairs = eg_alloc(count * sizeof *pairs);
-    if (pairs == NULL)
-        return NULL;
-    for (uint32_t i = 0; i < count; i++)
-        pairs[i] = (fingerprint_pair){
-            eg_fingerprint_prefix(eg_segment_record(segment, i)->fingerprint), i};
-    qsort(pairs, count, sizeof *pairs, compare_pairs);
-    /* Packed in place: an item's place on disk never lies beyond its place in memory. */
-    uint8_t *bytes = (uint8_t *)pairs;
-    for (uint32_t i = 0; i < count; i++) {
-        fingerprint_pair pair = pairs[i];
-        eg_put_u64(bytes + (size_t)i * EG_SEGMENT_PAIR_SIZE, pair.prefix);
-        eg_put_u32(bytes + (size_t)i * EG_SEGMENT_PAIR_SIZE + 8, pair.index);
-    }
-    return bytes;
-}
-
-static void lay_out_sealed(const eg_segment *segment, eg_segment_header *sealed)
-{
-    uint32_t count = segment->appended;
-    uint64_t records_size = (uint64_t)count * EG_SEGMENT_RECORD_SIZE;
-    uint64_t pairs_size = (uint64_t)count * EG_SEGMENT_PAIR_SIZE;
-    uint64_t records = align(segment->payload_start + segment->payload_written, 8);
-    *sealed = segment->header;
-    sealed->generation++;
-    sealed->stage = EG_SEGMENT_SEALED;
-    sealed->first_id = segment->first_id;
-    sealed->last_id = eg_segment_record(segment, count - 1)->id;
-    sealed->chunk_count = count;
-    sealed->section_count = 4;
-    sealed->sections[0] = (eg_section){EG_SECTION_PAYLOAD,       0,     segment->payload_start,
-                                       segment->payload_written, count, segment->payload_crc};
-    sealed->sections[1] = (eg_section){EG_SECTION_RECORDS, 0, records, records_size, count, 0};
-    sealed->sections[2] =
-        (eg_section){EG_SECTION_FINGERPRINTS, 0, records + records_size, pairs_size, count, 0};
-    sealed->sections[3] = (eg_section){EG_SECTION_VECTORS,
-                                       0,
-                                       align(records + records_size + pairs_size, EG_SEGMENT_PAGE),
-                                       (uint64_t)count * EG_SEGMENT_VECTOR_SIZE,
-                                       count,
-                                       0};
-}
-
-static engram_status write_section(eg_segment *segment, eg_section *section, const uint8_t *bytes,
-                                   engram_error *error)
-{
-    section->crc = eg_crc32(0, bytes, (size_t)section->size);
-    return segment->io->write(segment->io, segment->file, section->offset, bytes,
-                              (size_t)section->size, error);
-}
-
-/* Step c: the sealed sections beside the active ones; their CRCs into the header. */
-static engram_status write_sealed(eg_segment *segment, eg_segment_header *sealed,
-                                  engram_error *error)
-{
-    uint8_t *pairs = make_fingerprints(segment);
-    if (pairs == NULL)
-        return eg_fail(error, ENGRAM_NO_MEMORY, "no memory to seal a segment");
-    engram_status status = write_section(segment, &sealed->sections[2], pairs, error);
-    eg_free(pairs);
-    EG_TRY(status);
-    EG_TRY(write_records(segment, 0, segment->appended, sealed->sections[1].offset,
-                         &sealed->sections[1].crc, error));
-    return write_section(segment, &sealed->sections[3], segment->columns->vectors, error);
-}
-
-/* Readers find the vectors in the file from now on, unless the memory is lent anyway. */
-static void switch_to_sealed(eg_segment *segment, const eg_segment_header *sealed)
-{
-    eg_columns *unused = NULL;
-    pthread_mutex_lock(&segment->lock);
-    segment->header = *sealed;
-    if (!segment->columns->lent) {
-        unused = segment->columns;
-        segment->columns = NULL;
-    }
-    pthread_mutex_unlock(&segment->lock);
-    eg_columns_free(unused);
-}
-
-engram_status eg_segment_seal(eg_segment *segment, eg_segment_syncer *sync, void *context,
-                              engram_error *error)
-{
-    assert(segment->appended > 0 && segment->appended == segment->count);
-    eg_segment_header sealed;
-    lay_out_sealed(segment, &sealed);
-    EG_TRY(eg_segment_write_tail(segment, error));
-    EG_TRY(write_sealed(segment, &sealed, error));
-    EG_TRY(sync(context, segment, 0, error));
-    EG_TRY(write_slot(segment, &sealed, EG_SEGMENT_SLOT_STEP, error));
-    EG_TRY(sync(context, segment, segment->appended, error));
-    EG_TRY(segment->io->truncate(segment->io, segment->file, eg_segment_end(&sealed), error));
-    EG_TRY(sync(context, segment, segment->appended, error));
-    switch_to_sealed(segment, &sealed);
-    return ENGRAM_OK;
 }

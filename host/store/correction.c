@@ -166,6 +166,19 @@ engram_status eg_coder_pack_delta(eg_coder *coder, const uint8_t *bytes, size_t 
     return status;
 }
 
+bool eg_delta_is_obvious(size_t size, size_t delta_size)
+{
+    enum { OBVIOUS = 16 }; /* a delta of so small a part of the chunk */
+    return delta_size <= size / OBVIOUS;
+}
+
+/* On a base that stands alone nearly every gain is taken, since the chunk can still be a base of two more in a row. */
+bool eg_delta_pays(size_t delta_size, size_t packed_size, unsigned depth)
+{
+    const double pays = depth <= 1 ? 0.95 : depth == 2 ? 0.75 : 0.6;
+    return delta_size != SIZE_MAX && (double)delta_size < pays * (double)packed_size;
+}
+
 static engram_status decompress(eg_coder *coder, eg_view correction, eg_view base, uint8_t *bytes,
                                 size_t size, engram_error *error)
 {

@@ -33,6 +33,11 @@ engram_status eg_coder_pack(eg_coder *coder, const uint8_t *bytes, size_t size, 
  * when that is no shorter than the bytes. */
 engram_status eg_coder_pack_delta(eg_coder *coder, const uint8_t *bytes, size_t size, eg_view base, uint8_t *out,
                                   size_t *stored_size, engram_error *error);
+/* Whether a delta is kept, of a chunk of size bytes that takes packed_size alone, which would have this depth. It uses up a
+ * place in the chain of bases, which others may need more; the naive rule, any delta that is smaller, costs half of the
+ * gain. When it is obvious nobody need find out what packing alone would give. */
+bool eg_delta_is_obvious(size_t size, size_t delta_size);
+bool eg_delta_pays(size_t delta_size, size_t packed_size, unsigned depth);
 /* Restores exactly size bytes, or ENGRAM_DAMAGED. base is empty unless kind is DELTA. Never writes past size. */
 engram_status eg_coder_unpack(eg_coder *coder, eg_correction_kind kind, eg_view correction, eg_view base,
                               uint8_t *bytes, size_t size, engram_error *error);

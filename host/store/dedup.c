@@ -1,6 +1,6 @@
 /* The fingerprint index. Tables are chosen by the top bits of a mixed prefix, places in them by the
  * bits below, scaled to the capacity, which need not be a power of two; collisions go to the next
- * place. Nothing is ever removed. */
+ * place. What follows an entry that is removed moves up, so that searches still end at a free place. */
 #include "store/dedup.h"
 
 #include <pthread.h>
@@ -147,6 +147,42 @@ engram_status eg_dedup_add(eg_dedup *dedup, uint64_t prefix, uint64_t id, engram
     pthread_rwlock_unlock(&dedup->lock);
     return room ? ENGRAM_OK
                 : eg_fail(error, ENGRAM_NO_MEMORY, "no memory for the fingerprint index");
+}
+
+/* How far a place lies behind another, around the end. */
+static size_t distance(const table *t, size_t from, size_t to)
+{
+    return to >= from ? to - from : to + t->capacity - from;
+}
+
+/* Entries behind the hole whose search passes it move into it, in their order. */
+static void close_hole(table *t, size_t hole)
+{
+    for (size_t at = next_place(t, hole); t->entries[at].id != 0; at = next_place(t, at)) {
+        size_t home = place_of(t, mix(t->entries[at].prefix));
+        if (distance(t, home, at) < distance(t, hole, at))
+            continue;
+        t->entries[hole] = t->entries[at];
+        hole = at;
+    }
+    t->entries[hole] = (entry){0};
+    t->used--;
+}
+
+void eg_dedup_remove(eg_dedup *dedup, uint64_t prefix, uint64_t id)
+{
+    uint64_t mixed = mix(prefix);
+    table *t = table_of(dedup, mixed);
+    pthread_rwlock_wrlock(&dedup->lock);
+    size_t place = t->capacity == 0 ? 0 : place_of(t, mixed);
+    while (t->capacity != 0 && t->entries[place].id != 0) {
+        if (t->entries[place].id == id && t->entries[place].prefix == prefix) {
+            close_hole(t, place);
+            break;
+        }
+        place = next_place(t, place);
+    }
+    pthread_rwlock_unlock(&dedup->lock);
 }
 
 static bool validate_table(const table *t)

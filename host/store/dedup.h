@@ -22,6 +22,8 @@ engram_status eg_dedup_create(uint64_t expected, eg_dedup **dedup, engram_error 
 void eg_dedup_free(eg_dedup *dedup);
 /* id is not 0. On failure the index is as before. */
 engram_status eg_dedup_add(eg_dedup *dedup, uint64_t prefix, uint64_t id, engram_error *error);
+/* Nothing happens when it is not there. */
+void eg_dedup_remove(eg_dedup *dedup, uint64_t prefix, uint64_t id);
 size_t eg_dedup_find(eg_dedup *dedup, uint64_t prefix, uint64_t ids[EG_STORE_CANDIDATES]);
 /* Counts agree, and every entry can be found from its hash (tests). */
 bool eg_dedup_validate(eg_dedup *dedup);

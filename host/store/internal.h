@@ -19,6 +19,7 @@
 #include <stdatomic.h>
 
 #include "store/dedup.h"
+#include "store/pins.h"
 #include "store/segment.h"
 #include "store/store.h"
 
@@ -73,8 +74,11 @@ struct eg_store {
     atomic_uint_least64_t last_id;   /* of what was appended */
     atomic_uint_least64_t synced_id; /* only rises */
     eg_dedup *dedup;                 /* NULL without options.dedup */
+    eg_pins pins;
 
-    pthread_mutex_t append_lock; /* of what follows */
+    pthread_mutex_t append_lock; /* of what follows, and of the list */
+    eg_segment **retired;        /* taken out of the list by a merge; files may be there still */
+    size_t retired_count, retired_capacity;
     eg_segment *active;          /* or NULL; in the list once it holds a chunk */
     bool spare_wanted;           /* while this one is active */
 
@@ -102,6 +106,13 @@ eg_segments eg_store_segments(eg_store *store);
 engram_status eg_store_list_reserve(eg_store *store, engram_error *error);
 void eg_store_list_add(eg_store *store, eg_segment *segment);
 void eg_store_list_free(eg_store *store);
+/* Takes neighbours out of the list, into those that are retired, and puts fresh in their place, if it is not NULL. On
+ * failure nothing has changed. Not beside eg_store_take_synced. */
+engram_status eg_store_list_replace(eg_store *store, eg_segment *const *old, size_t count,
+                                    eg_segment *fresh, engram_error *error);
+/* Sealed, and done with: it has a file and does not change any more. */
+bool eg_segment_is_at_rest(eg_segment *segment);
+bool eg_store_is_retired(eg_store *store, uint32_t number);
 /* The highest id a segment can show. */
 uint64_t eg_store_last_id(const eg_segment *segment);
 /* The segment in which id would be, or NULL. */

@@ -285,6 +285,51 @@ engram_status eg_store_get_vectors(eg_store *store, size_t segment_index, eg_vec
     return eg_segment_get_vectors(segments.at[segment_index], span, error);
 }
 
+/* The part of a span beyond an id. */
+static void cut_span(eg_vector_span *span, uint64_t after)
+{
+    size_t low = 0, high = span->count;
+    while (low < high) {
+        size_t middle = low + (high - low) / 2;
+        if (span->ids[middle] <= after)
+            low = middle + 1;
+        else
+            high = middle;
+    }
+    span->vectors += low * EG_SEGMENT_VECTOR_SIZE;
+    span->ids += low;
+    span->count -= low;
+}
+
+engram_status eg_store_next_vectors(eg_store *store, uint64_t after, eg_vector_span *span,
+                                    engram_error *error)
+{
+    eg_segments segments = eg_store_segments(store);
+    *span = (eg_vector_span){0};
+    for (size_t i = 0; i < segments.count && span->count == 0; i++) {
+        if (eg_store_last_id(segments.at[i]) <= after)
+            continue;
+        EG_TRY(eg_segment_get_vectors(segments.at[i], span, error));
+        cut_span(span, after);
+    }
+    return ENGRAM_OK;
+}
+
+engram_status eg_store_check_vectors(eg_store *store, engram_error *error)
+{
+    eg_vector_span span;
+    eg_segments segments = eg_store_segments(store);
+    for (size_t i = 0; i < segments.count; i++)
+        EG_TRY(eg_segment_get_vectors(segments.at[i], &span, error));
+    engram_status status = ENGRAM_OK;
+    pthread_mutex_lock(&store->append_lock);
+    for (size_t i = 0; i < store->retired_count && status == ENGRAM_OK; i++)
+        if (store->retired[i]->mapped_ids != NULL) /* it was lent */
+            status = eg_segment_get_vectors(store->retired[i], &span, error);
+    pthread_mutex_unlock(&store->append_lock);
+    return status;
+}
+
 /* ---- by fingerprint ---- */
 
 size_t eg_store_find(eg_store *store, const eg_fingerprint *fingerprint, uint32_t size,
@@ -299,6 +344,8 @@ size_t eg_store_find(eg_store *store, const eg_fingerprint *fingerprint, uint32_
         if (locate_link(store, ids[i], &link, NULL) != ENGRAM_OK || link.record->size != size ||
             memcmp(link.record->fingerprint, fingerprint->bytes, sizeof fingerprint->bytes) != 0)
             continue; /* only a hint, so a damaged record is passed over */
+        if (eg_pins_is_doomed(&store->pins, ids[i]))
+            continue;
         ids[found++] = ids[i];
     }
     return found;

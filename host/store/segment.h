@@ -190,6 +190,11 @@ typedef struct eg_segment_plan {
  * file may. */
 engram_status eg_segment_create(eg_io *io, const char *dir, const eg_segment_plan *plan,
                                 eg_segment **segment, engram_error *error);
+/* The file of a merge: chunks are added, and it is seen by nobody before it is finished, sealed; see seal.c. Vectors
+ * are not kept in memory. */
+engram_status eg_segment_create_dense(eg_io *io, const char *dir, const eg_segment_plan *plan,
+                                      uint32_t chunks_max, eg_segment **segment,
+                                      engram_error *error);
 /* One that no file belongs to; it is never synced nor sealed. */
 engram_status eg_segment_create_in_memory(eg_io *io, const eg_segment_plan *plan,
                                           eg_segment **segment, engram_error *error);
@@ -211,12 +216,31 @@ bool eg_segment_is_half_full(const eg_segment *segment);
  * has not been done. Under sync_lock; for a segment that is not sealed. */
 engram_status eg_segment_flush(eg_segment *segment, uint32_t count, engram_error *error);
 
+/* A whole header slot, at an offset; records [from, to), which lie in blocks, at one, *crc continued. Shared with
+ * sealing. */
+engram_status eg_segment_write_slot(eg_segment *segment, const eg_segment_header *header,
+                                    uint64_t offset, engram_error *error);
+engram_status eg_segment_write_records(eg_segment *segment, uint32_t from, uint32_t to,
+                                       uint64_t offset, uint32_t *crc, engram_error *error);
+uint64_t eg_segment_align(uint64_t offset, uint64_t to);
+
+/* ---- sealing (seal.c) ---- */
+
 /* Called at each of the points where the order matters; see segment.c. When it succeeds, durable
  * chunks are (0: nobody can tell). */
 typedef engram_status eg_segment_syncer(void *context, eg_segment *segment, uint32_t durable,
                                         engram_error *error);
 engram_status eg_segment_seal(eg_segment *segment, eg_segment_syncer *sync, void *context,
                               engram_error *error);
+
+/* Vectors [first, first + count) of the segment's chunks. */
+typedef engram_status eg_segment_vectors(void *context, uint32_t first, uint32_t count,
+                                         uint8_t *vectors, engram_error *error);
+/* Ends a segment that was created dense: its sections, its header, synced; its name too. It is as one that was
+ * opened sealed. After a failure the file is worth nothing. */
+engram_status eg_segment_finish_dense(eg_segment *segment, const char *dir,
+                                      eg_segment_vectors *vectors, void *context,
+                                      engram_error *error);
 
 /* ---- reading (sealed.c) ---- */
 

@@ -61,6 +61,20 @@ engram_status eg_store_get_synced_states(eg_store *store, eg_segment_state **sta
     return get_states(store, true, states, count, error);
 }
 
+engram_status eg_store_get_levels(eg_store *store, eg_segment_state **states, size_t *count,
+                                  engram_error *error)
+{
+    eg_segments segments = eg_store_segments(store);
+    *count = 0;
+    *states = eg_alloc((segments.count + 1) * sizeof **states);
+    if (*states == NULL)
+        return eg_fail(error, ENGRAM_NO_MEMORY, "no memory for the states of segments");
+    for (size_t i = 0; i < segments.count; i++)
+        if (eg_segment_is_at_rest(segments.at[i]))
+            (*states)[(*count)++] = state_of(segments.at[i], segments.at[i]->count);
+    return ENGRAM_OK;
+}
+
 /* Segments behind the first that is not told whole grow no more, so that the search for what has
  * grown begins there. */
 static void skip_told(eg_store *store, eg_segments segments)

@@ -32,6 +32,7 @@ static eg_store *store_new(eg_io *io, const char *dir, const eg_store_options *o
     store->next_segment = 1;
     pthread_mutex_init(&store->append_lock, NULL);
     eg_sealer_init(&store->sealer);
+    eg_pins_init(&store->pins);
     pthread_mutex_init(&store->failure_lock, NULL);
     pthread_mutex_init(&store->scratch_lock, NULL);
     store->dir = eg_strdup(dir);
@@ -240,6 +241,7 @@ void eg_store_close(eg_store **store)
     eg_store_free_damages(closed);
     eg_store_free_scratch(closed);
     eg_dedup_free(closed->dedup);
+    eg_pins_fini(&closed->pins);
     pthread_mutex_destroy(&closed->append_lock);
     pthread_mutex_destroy(&closed->failure_lock);
     pthread_mutex_destroy(&closed->scratch_lock);
@@ -272,6 +274,8 @@ static engram_status collect_name(void *context, const char *name)
  */
 static bool is_ours(eg_store *store, uint32_t id)
 {
+    if (eg_store_is_retired(store, id))
+        return false;
     if (id >= store->first_own_segment && id < atomic_load(&store->next_segment))
         return true;
     eg_segments segments = eg_store_segments(store);
@@ -322,6 +326,27 @@ done:
 engram_status eg_store_sweep(eg_store *store, engram_error *error)
 {
     return eg_store_sweep_but(store, NULL, NULL, error);
+}
+
+/* ---- holds ---- */
+
+void eg_store_hold_begin(eg_store *store, eg_store_hold *hold)
+{
+    if (!hold->is_held)
+        hold->side = eg_pins_begin(&store->pins, eg_store_next_id(store));
+    hold->is_held = true;
+}
+
+void eg_store_hold_end(eg_store *store, eg_store_hold *hold)
+{
+    if (hold->is_held)
+        eg_pins_end(&store->pins, hold->side);
+    hold->is_held = false;
+}
+
+bool eg_store_use(eg_store *store, uint64_t id)
+{
+    return eg_pins_use(&store->pins, id);
 }
 
 /* ---- totals and invariants ---- */

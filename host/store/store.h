@@ -11,7 +11,9 @@
  * after a crash appends the rest again.
  *
  * Threads: any number append, sync and seal, any number read at the same time, also what was
- * appended and is not yet synced. eg_store_take_synced and eg_store_sweep are for one thread each. */
+ * appended and is not yet synced. eg_store_take_synced and eg_store_sweep are for one thread each.
+ *
+ * Compaction (store/compact.h) merges sealed segments beside all that, and drops chunks that nobody needs. */
 #ifndef EG_STORE_STORE_H
 #define EG_STORE_STORE_H
 
@@ -119,6 +121,8 @@ engram_status eg_store_get_synced_states(eg_store *store, eg_segment_state **sta
 /* Segments with all that has been appended to them so far: on disk only after a sync. Fresh memory
  * (eg_free). */
 engram_status eg_store_get_states(eg_store *store, eg_segment_state **states, size_t *count, engram_error *error);
+/* The sealed segments by rising ids of chunks, which need not be that of their numbers. Fresh memory (eg_free). */
+engram_status eg_store_get_levels(eg_store *store, eg_segment_state **states, size_t *count, engram_error *error);
 /* What a store that was opened with tolerate does without: segments whose file is missing or damaged, so that it
  * could not be opened, and such as could not be recovered; what the disk cannot read is ENGRAM_IO as ever. Ids that
  * may have been in a lost segment, since no other has them, are ENGRAM_DAMAGED wherever they are asked for; its
@@ -146,6 +150,18 @@ engram_status eg_store_get_vector(eg_store *store, uint64_t id, uint8_t *vector,
  * filled). Not checked against the fingerprint. */
 engram_status eg_store_export(eg_store *store, uint64_t id, eg_new_chunk *chunk, uint8_t vector[256], eg_buffer *correction, engram_error *error);
 
+/* Whoever is about to refer to chunks that no version holds yet has a hold: from before it looks for the first to
+ * after its commit. What it has used meanwhile, and what is appended meanwhile, is not dropped. Never fails nor waits. */
+typedef struct eg_store_hold {
+    bool is_held;
+    unsigned side;
+} eg_store_hold;
+void eg_store_hold_begin(eg_store *store, eg_store_hold *hold); /* nothing when it is held */
+void eg_store_hold_end(eg_store *store, eg_store_hold *hold);   /* nothing when it is not */
+/* Under a hold, of a chunk that was found: whether it may be referred to, or be a base. False: it is on its way out, as
+ * if it had not been found. */
+bool eg_store_use(eg_store *store, uint64_t id);
+
 enum { EG_STORE_CANDIDATES = 8 };
 /* Ids of chunks with this fingerprint and size, at most EG_STORE_CANDIDATES; a hint: compare bytes. Needs dedup. */
 size_t eg_store_find(eg_store *store, const eg_fingerprint *fingerprint, uint32_t size, uint64_t ids[EG_STORE_CANDIDATES]);
@@ -157,6 +173,10 @@ typedef struct eg_vector_span {
     const uint64_t *ids; /* rising */
     size_t count;
 } eg_vector_span;
+/* The first of those with chunks beyond an id, from there on; count 0: there are none. */
+engram_status eg_store_next_vectors(eg_store *store, uint64_t after, eg_vector_span *span, engram_error *error);
+/* Whether all vectors that were lent can still be read: to be asked after a scan, whose answer does not count if not. */
+engram_status eg_store_check_vectors(eg_store *store, engram_error *error);
 size_t eg_store_segment_count(eg_store *store);
 engram_status eg_store_get_vectors(eg_store *store, size_t segment_index, eg_vector_span *span, engram_error *error);
 

@@ -57,6 +57,7 @@ engram_status eg_edit_finish(eg_edit **edit, eg_root **root, engram_error *error
     made->line = done->line;
     made->top = done->top;
     made->made = done->made;
+    eg_root_enlist(made);
     done->line = NULL;
     done->top = (eg_link){0};
     end_edit(done);

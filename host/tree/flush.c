@@ -105,8 +105,8 @@ static engram_status write_out(eg_nodes *nodes, eg_flusher *flusher, engram_erro
         return ENGRAM_OK;
     eg_ledger *ledger = &nodes->ledger;
     uint64_t end = atomic_load(&ledger->end);
-    engram_status status = nodes->io->write(nodes->io, atomic_load(&nodes->file), end,
-                                            flusher->buffer, flusher->used, error);
+    engram_status status = nodes->io->write(nodes->io, atomic_load(&nodes->file),
+                                            eg_nodes_offset_of(end), flusher->buffer, flusher->used, error);
     if (status == ENGRAM_OK) {
         atomic_store(&ledger->end, end + flusher->used);
         atomic_fetch_sub_explicit(&ledger->unwritten, flusher->memory, memory_order_relaxed);
@@ -174,9 +174,10 @@ static engram_status prepare(eg_nodes *nodes, engram_error *error)
     }
     eg_flusher *flusher = nodes->flusher;
     flusher->address = atomic_load(&nodes->ledger.end);
-    if (flusher->address == 0) {
+    if (eg_nodes_offset_of(flusher->address) == 0) {
         eg_nodes_header_pack(flusher->buffer);
-        flusher->address = flusher->used = EG_NODES_HEADER_SIZE;
+        flusher->used = EG_NODES_HEADER_SIZE;
+        flusher->address += EG_NODES_HEADER_SIZE;
     }
     return ENGRAM_OK;
 }
@@ -214,6 +215,37 @@ engram_status eg_root_flush(eg_root *root, eg_node_ref *ref, engram_error *error
         if (atomic_load(&root->line->flushed) < root->made)
             atomic_store(&root->line->flushed, root->made);
     }
+    pthread_mutex_unlock(&nodes->write_lock);
+    return status;
+}
+
+/* ---- node by node ---- */
+
+static engram_status append(eg_nodes *nodes, eg_node *node, engram_error *error)
+{
+    EG_TRY(check_writable(nodes, error));
+    if (!nodes->flusher || nodes->flusher->used == 0)
+        EG_TRY(prepare(nodes, error));
+    pack(nodes->flusher, node);
+    return nodes->flusher->used >= BUFFER_SIZE ? write_out(nodes, nodes->flusher, error)
+                                               : ENGRAM_OK;
+}
+
+engram_status eg_nodes_append(eg_nodes *nodes, eg_node *node, eg_node_ref *ref, engram_error *error)
+{
+    pthread_mutex_lock(&nodes->write_lock);
+    engram_status status = append(nodes, node, error);
+    pthread_mutex_unlock(&nodes->write_lock);
+    *ref = (eg_node_ref){atomic_load(&node->stored_address), node->stored_size};
+    return status;
+}
+
+engram_status eg_nodes_append_end(eg_nodes *nodes, engram_error *error)
+{
+    pthread_mutex_lock(&nodes->write_lock);
+    engram_status status = check_writable(nodes, error);
+    if (status == ENGRAM_OK && nodes->flusher)
+        status = write_out(nodes, nodes->flusher, error);
     pthread_mutex_unlock(&nodes->write_lock);
     return status;
 }

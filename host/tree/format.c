@@ -58,7 +58,7 @@
 static const char file_magic[8] = "EGNODES1";
 static const char node_magic[4] = "NODE";
 
-enum { OFFSET_BITS = 48, CHILD_SIZE = 12 };
+enum { CHILD_SIZE = 12 };
 
 static_assert(EG_NODE_RAW_MAX == 132102, "on disk");
 static_assert(EG_NODES_HEADER_SIZE == 64 && EG_NODE_HEADER_SIZE == 32, "on disk");
@@ -163,7 +163,7 @@ void eg_unpacker_free(eg_unpacker *unpacker)
 
 bool eg_node_ref_ok(eg_node_ref ref)
 {
-    return ref.address >= EG_NODES_HEADER_SIZE && ref.address >> OFFSET_BITS == 0 &&
+    return eg_nodes_offset_of(ref.address) >= EG_NODES_HEADER_SIZE &&
            ref.size > EG_NODE_HEADER_SIZE && ref.size <= EG_NODE_STORED_MAX;
 }
 

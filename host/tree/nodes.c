@@ -2,6 +2,8 @@
 #include "tree/nodes.h"
 
 #include <inttypes.h>
+#include <stdio.h>
+#include <string.h>
 
 #include "base/memory.h"
 
@@ -12,6 +14,7 @@ static engram_status no_memory(engram_error *error)
     return eg_fail(error, ENGRAM_NO_MEMORY, "no memory for the tree's nodes");
 }
 
+/* end: an offset. */
 static engram_status check_file(eg_nodes *nodes, uint64_t end, engram_error *error)
 {
     uint64_t size;
@@ -76,25 +79,112 @@ static engram_status salvage_file(eg_nodes *nodes, engram_error *error)
     nodes->lacks_header = status != ENGRAM_OK && size > 0;
     if (size > 0 && size < EG_NODES_HEADER_SIZE)
         size = EG_NODES_HEADER_SIZE;
-    atomic_store(&nodes->ledger.end, size);
-    atomic_store(&nodes->ledger.durable, size);
+    atomic_store(&nodes->ledger.end, EG_NODES_FILE(nodes->number) + size);
+    atomic_store(&nodes->ledger.durable, EG_NODES_FILE(nodes->number) + size);
     return ENGRAM_OK;
 }
+
+/* ---- names ---- */
+
+static char *make_path(const char *dir, uint32_t number)
+{
+    char name[24];
+    snprintf(name, sizeof name, "%08" PRIu32 ".nodes", number);
+    return eg_path_join(dir, name);
+}
+
+/* The number in a name, or 0. */
+static uint32_t number_of(const char *name)
+{
+    uint32_t number = 0;
+    if (strlen(name) != 14 || strcmp(name + 8, ".nodes") != 0)
+        return 0;
+    for (size_t i = 0; i < 8; i++) {
+        if (name[i] < '0' || name[i] > '9')
+            return 0;
+        number = number * 10 + (uint32_t)(name[i] - '0');
+    }
+    return number <= EG_NODES_FILE_MAX ? number : 0;
+}
+
+const char *eg_nodes_file_name(const eg_nodes *nodes)
+{
+    return nodes->path + strlen(nodes->path) - 14;
+}
+
+static engram_status note_highest(void *context, const char *name)
+{
+    uint32_t *highest = context, number = number_of(name);
+    *highest = number > *highest ? number : *highest;
+    return ENGRAM_OK;
+}
+
+/* Which file counts. */
+static engram_status choose_file(eg_nodes *nodes, const char *dir, const eg_nodes_options *options,
+                                 engram_error *error)
+{
+    nodes->number = eg_nodes_file_of(options->end);
+    if (!options->salvage || options->end != 0)
+        return ENGRAM_OK;
+    engram_error inner = {0};
+    engram_status status = nodes->io->list(nodes->io, dir, note_highest, &nodes->number, &inner);
+    if (status == ENGRAM_OK || status == ENGRAM_NOT_FOUND)
+        return ENGRAM_OK;
+    return eg_fail(error, status, "%s", inner.message);
+}
+
+typedef struct other_files {
+    uint32_t keep, *numbers;
+    size_t count, capacity;
+} other_files;
+
+static engram_status note_other(void *context, const char *name)
+{
+    other_files *others = context;
+    uint32_t number = number_of(name);
+    if (number == 0 || number == others->keep)
+        return ENGRAM_OK;
+    if (!eg_grow((void **)&others->numbers, &others->capacity, others->count + 1,
+                 sizeof *others->numbers))
+        return ENGRAM_NO_MEMORY;
+    others->numbers[others->count++] = number;
+    return ENGRAM_OK;
+}
+
+engram_status eg_nodes_sweep(eg_io *io, const char *dir, uint32_t keep, engram_error *error)
+{
+    other_files others = {.keep = keep};
+    engram_status status = io->list(io, dir, note_other, &others, error);
+    for (size_t i = 0; i < others.count && status == ENGRAM_OK; i++) {
+        char *path = make_path(dir, others.numbers[i]);
+        status = path == NULL ? no_memory(error) : io->unlink(io, path, error);
+        eg_free(path);
+    }
+    if (status == ENGRAM_OK && others.count != 0)
+        status = io->sync_dir(io, dir, error);
+    eg_free(others.numbers);
+    return status;
+}
+
+/* ---- open ---- */
 
 static engram_status fill(eg_nodes *nodes, const char *dir, const eg_nodes_options *options,
                           engram_error *error)
 {
+    uint64_t end = eg_nodes_offset_of(options->end);
     nodes->dir = eg_strdup(dir);
-    nodes->path = eg_path_join(dir, "00000001.nodes");
+    nodes->path = make_path(dir, nodes->number);
     nodes->cache = eg_cache_create(options->cache_size ? options->cache_size : cache_size_usual);
     if (!nodes->dir || !nodes->path || !nodes->cache)
         return no_memory(error);
-    if (options->salvage)
+    if (options->salvage) {
+        atomic_store(&nodes->ledger.end, EG_NODES_FILE(nodes->number));
+        atomic_store(&nodes->ledger.durable, EG_NODES_FILE(nodes->number));
         return salvage_file(nodes, error);
-    if (options->end > 0 && options->end < EG_NODES_HEADER_SIZE)
-        return eg_fail(error, ENGRAM_DAMAGED, "%s: cannot end at %" PRIu64, nodes->path,
-                       options->end);
-    return open_file(nodes, options->end, error);
+    }
+    if (end > 0 && end < EG_NODES_HEADER_SIZE)
+        return eg_fail(error, ENGRAM_DAMAGED, "%s: cannot end at %" PRIu64, nodes->path, end);
+    return open_file(nodes, end, error);
 }
 
 engram_status eg_nodes_open(eg_io *io, const char *dir, const eg_nodes_options *options,
@@ -108,8 +198,11 @@ engram_status eg_nodes_open(eg_io *io, const char *dir, const eg_nodes_options *
     atomic_init(&made->ledger.end, options->end);
     atomic_init(&made->ledger.durable, options->end);
     pthread_mutex_init(&made->spares_lock, NULL);
+    pthread_mutex_init(&made->roots_lock, NULL);
     pthread_mutex_init(&made->write_lock, NULL);
-    engram_status status = fill(made, dir, options, error);
+    engram_status status = choose_file(made, dir, options, error);
+    if (status == ENGRAM_OK)
+        status = fill(made, dir, options, error);
     if (status != ENGRAM_OK)
         eg_nodes_close(&made);
     *nodes = made;
@@ -133,6 +226,7 @@ void eg_nodes_close(eg_nodes **nodes)
     eg_cache_free(gone->cache);
     pthread_mutex_destroy(&gone->write_lock);
     pthread_mutex_destroy(&gone->spares_lock);
+    pthread_mutex_destroy(&gone->roots_lock);
     eg_free(gone->path);
     eg_free(gone->dir);
     eg_free(gone);
@@ -179,14 +273,15 @@ static void return_unpacker(eg_nodes *nodes, eg_unpacker *unpacker)
 static engram_status damaged(eg_nodes *nodes, eg_node_ref ref, const char *why, engram_error *error)
 {
     return eg_fail(error, ENGRAM_DAMAGED, "%s: node at offset %" PRIu64 ": %s", nodes->path,
-                   ref.address, why);
+                   eg_nodes_offset_of(ref.address), why);
 }
 
 static engram_status read_with(eg_nodes *nodes, eg_unpacker *unpacker, eg_node_ref ref, int level,
                                eg_node **node, engram_error *error)
 {
     eg_file *file = atomic_load(&nodes->file);
-    EG_TRY(nodes->io->read(nodes->io, file, ref.address, unpacker->stored, ref.size, error));
+    EG_TRY(nodes->io->read(nodes->io, file, eg_nodes_offset_of(ref.address), unpacker->stored,
+                           ref.size, error));
     const char *why = NULL;
     engram_status status = eg_node_unpack(unpacker, ref, level, node, &why);
     if (status == ENGRAM_DAMAGED)
@@ -197,7 +292,7 @@ static engram_status read_with(eg_nodes *nodes, eg_unpacker *unpacker, eg_node_r
 engram_status eg_nodes_read(eg_nodes *nodes, eg_node_ref ref, int level, eg_node **node,
                             engram_error *error)
 {
-    if (!eg_node_ref_ok(ref))
+    if (!eg_node_ref_ok(ref) || eg_nodes_file_of(ref.address) != nodes->number)
         return damaged(nodes, ref, "no node can be there", error);
     if (ref.address + ref.size > atomic_load(&nodes->ledger.end))
         return damaged(nodes, ref, "beyond the end of what was written", error);

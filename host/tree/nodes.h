@@ -9,7 +9,7 @@
 #include "tree/format.h"
 #include "tree/tree.h"
 
-/* Locks: spares_lock and those of the cache's shards are leaves, held for moments; who finds its
+/* Locks: spares_lock, roots_lock and those of the cache's shards are leaves, held for moments; who finds its
  * nodes in memory takes none. write_lock is held by one flush or sync at a time and guards the
  * file's growth; readers and edits take part through the ledger, whose `end` and `durable` move
  * only after the bytes before them were written or synced, and `file`, which is set before any node
@@ -18,6 +18,7 @@
 struct eg_nodes {
     eg_io *io;
     char *dir, *path;
+    uint32_t number;          /* of the file */
     _Atomic(eg_file *) file; /* NULL until it exists */
     bool read_only;
     eg_cache *cache;
@@ -26,6 +27,10 @@ struct eg_nodes {
 
     pthread_mutex_t spares_lock;
     eg_unpacker *spares;
+
+    pthread_mutex_t roots_lock;
+    eg_root *roots; /* all there are */
+    size_t root_count;
 
     pthread_mutex_t write_lock;
     struct eg_flusher *flusher; /* made by the first flush */
@@ -46,7 +51,11 @@ struct eg_root {
     eg_line *line;
     eg_link top;  /* strong */
     int64_t made; /* bytes of nodes made in this line and not replaced */
+    eg_root *next, **from; /* in the list of all, under roots_lock */
 };
+
+/* Into the list of all roots; release takes it out. */
+void eg_root_enlist(eg_root *root);
 
 struct eg_edit {
     eg_nodes *nodes;
@@ -81,6 +90,10 @@ engram_status eg_nodes_borrow(eg_nodes *nodes, eg_link link, int level, eg_loan 
                               engram_error *error);
 
 void eg_flusher_free(struct eg_flusher *flusher);
+/* Appends one clean node that is the caller's alone, its children known by address; *ref: where. What is in the
+ * buffer is written by the next, or by eg_nodes_append_end. */
+engram_status eg_nodes_append(eg_nodes *nodes, eg_node *node, eg_node_ref *ref, engram_error *error);
+engram_status eg_nodes_append_end(eg_nodes *nodes, engram_error *error);
 
 /* The least key that may stand behind a leaf. */
 typedef struct eg_bound {

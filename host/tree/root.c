@@ -10,6 +10,52 @@ engram_status eg_key_check(eg_view key, engram_error *error)
                    EG_TREE_KEY_MAX);
 }
 
+void eg_root_enlist(eg_root *root)
+{
+    eg_nodes *nodes = root->nodes;
+    pthread_mutex_lock(&nodes->roots_lock);
+    root->next = nodes->roots;
+    root->from = &nodes->roots;
+    if (root->next)
+        root->next->from = &root->next;
+    nodes->roots = root;
+    nodes->root_count++;
+    pthread_mutex_unlock(&nodes->roots_lock);
+}
+
+static void delist(eg_root *root)
+{
+    eg_nodes *nodes = root->nodes;
+    pthread_mutex_lock(&nodes->roots_lock);
+    *root->from = root->next;
+    if (root->next)
+        root->next->from = root->from;
+    nodes->root_count--;
+    pthread_mutex_unlock(&nodes->roots_lock);
+}
+
+/* One whose last reference has gone is on its way out of the list. */
+static bool try_retain(eg_root *root)
+{
+    unsigned count = atomic_load(&root->references);
+    while (count > 0 && !atomic_compare_exchange_weak(&root->references, &count, count + 1))
+        ;
+    return count > 0;
+}
+
+engram_status eg_nodes_list_roots(eg_nodes *nodes, eg_root ***roots, size_t *count,
+                                  engram_error *error)
+{
+    *count = 0;
+    pthread_mutex_lock(&nodes->roots_lock);
+    *roots = eg_alloc((nodes->root_count + 1) * sizeof **roots);
+    for (eg_root *root = nodes->roots; *roots && root; root = root->next)
+        if (try_retain(root))
+            (*roots)[(*count)++] = root;
+    pthread_mutex_unlock(&nodes->roots_lock);
+    return *roots ? ENGRAM_OK : eg_fail(error, ENGRAM_NO_MEMORY, "no memory to list versions");
+}
+
 engram_status eg_root_open(eg_nodes *nodes, eg_node_ref ref, eg_root **root, engram_error *error)
 {
     eg_root *made = eg_alloc_zero(1, sizeof *made);
@@ -24,6 +70,7 @@ engram_status eg_root_open(eg_nodes *nodes, eg_node_ref ref, eg_root **root, eng
     made->nodes = nodes;
     made->line = line;
     made->top = (eg_link){ref.size ? ref.address : 0, ref.size, NULL};
+    eg_root_enlist(made);
     *root = made;
     return ENGRAM_OK;
 }
@@ -38,6 +85,7 @@ void eg_root_release(eg_root *root)
 {
     if (!root || atomic_fetch_sub_explicit(&root->references, 1, memory_order_acq_rel) != 1)
         return;
+    delist(root);
     eg_node_release(root->top.node);
     if (atomic_fetch_sub_explicit(&root->line->references, 1, memory_order_acq_rel) == 1)
         eg_free(root->line);

@@ -138,12 +138,13 @@ static engram_status find_leaves(leaf_list *l, uint8_t *bytes, size_t capacity, 
 {
     eg_io *io = l->nodes->io;
     eg_file *file = atomic_load(&l->nodes->file);
-    for (uint64_t from = EG_NODES_HEADER_SIZE; file != NULL && from < l->end;) {
+    uint64_t first = EG_NODES_FILE(l->nodes->number);
+    for (uint64_t from = EG_NODES_HEADER_SIZE; file != NULL && first + from < l->end;) {
         size_t got;
         EG_TRY(io->read_some(io, file, from, bytes, capacity, &got, error));
         for (size_t at = next_magic(bytes, got, 0); at + EG_NODE_HEADER_SIZE <= got;
              at = next_magic(bytes, got, at + 4))
-            EG_TRY(take_leaf(l, bytes + at, from + at, error));
+            EG_TRY(take_leaf(l, bytes + at, first + from + at, error));
         if (got < capacity)
             break;
         from += capacity - EG_NODE_HEADER_SIZE + 1;

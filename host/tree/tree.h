@@ -31,16 +31,27 @@ typedef struct eg_node_ref {
 
 typedef struct eg_nodes_options {
     bool read_only;
-    uint64_t end;        /* bytes of node file that a checkpoint vouches for; a writer appends there */
+    uint64_t end;        /* an address: up to there a checkpoint vouches for the file; a writer appends there. 0: file 1,
+                          * from its beginning; EG_NODES_FILE(n): so file n */
     uint64_t cache_size; /* bytes of clean nodes kept in memory; 0: 16 MiB */
     bool salvage;        /* for repair: the file is taken as long as it is, if it is there, whatever its header says;
-                          * end does not count, and a writer cuts nothing */
+                          * end tells its number only, 0: the highest there is; and a writer cuts nothing */
 } eg_nodes_options;
 
-/* dir holds the node files (00000001.nodes ...); it must exist. All roots must be released before close. */
+/* An address is the number of the node file - 1 in the upper 16 bits, and an offset in it. */
+enum { EG_NODES_OFFSET_BITS = 48, EG_NODES_FILE_MAX = 65535 };
+#define EG_NODES_FILE(number) ((uint64_t)((number) - 1) << EG_NODES_OFFSET_BITS)
+static inline uint32_t eg_nodes_file_of(uint64_t address) { return (uint32_t)(address >> EG_NODES_OFFSET_BITS) + 1; }
+static inline uint64_t eg_nodes_offset_of(uint64_t address) { return address & ((UINT64_C(1) << EG_NODES_OFFSET_BITS) - 1); }
+
+/* dir holds the node files (00000001.nodes ...), of which one counts; it must exist. All roots must be released before close. */
 engram_status eg_nodes_open(eg_io *io, const char *dir, const eg_nodes_options *options, eg_nodes **nodes, engram_error *error);
 void eg_nodes_close(eg_nodes **nodes);
-uint64_t eg_nodes_end(const eg_nodes *nodes); /* grows by flushing */
+uint64_t eg_nodes_end(const eg_nodes *nodes); /* an address; grows by flushing */
+/* "00000001.nodes"; lent until close. */
+const char *eg_nodes_file_name(const eg_nodes *nodes);
+/* Removes the node files in dir but that one, durably. */
+engram_status eg_nodes_sweep(eg_io *io, const char *dir, uint32_t keep, engram_error *error);
 /* Of one that was opened with salvage: whether the file's header is not one; writing it anew, before a flush. */
 bool eg_nodes_lacks_header(const eg_nodes *nodes);
 engram_status eg_nodes_write_header(eg_nodes *nodes, engram_error *error);
@@ -55,6 +66,10 @@ uint64_t eg_nodes_unwritten_size(const eg_nodes *nodes);
 engram_status eg_root_open(eg_nodes *nodes, eg_node_ref ref, eg_root **root, engram_error *error);
 eg_root *eg_root_retain(eg_root *root);
 void eg_root_release(eg_root *root); /* any thread; frees what only it held */
+
+/* Every root of these nodes that anybody holds, each retained for the caller, in fresh memory (eg_free): what can be read
+ * in this process. Any thread. */
+engram_status eg_nodes_list_roots(eg_nodes *nodes, eg_root ***roots, size_t *count, engram_error *error);
 
 /* Appends the nodes that are not on disk yet; *ref names this version from then on. Not durable until eg_nodes_sync.
  *
@@ -78,6 +93,16 @@ engram_status eg_edit_put(eg_edit *edit, eg_view key, eg_view value, engram_erro
 engram_status eg_edit_remove(eg_edit *edit, eg_view key, engram_error *error);             /* NOT_FOUND: no such key */
 engram_status eg_edit_finish(eg_edit **edit, eg_root **root, engram_error *error);
 void eg_edit_abort(eg_edit **edit);
+
+/* Copies versions from one node file into another, with what they share once. Not beside anything else that uses `to`;
+ * `from` may be in use. to NULL: copies nothing, and only counts. */
+typedef struct eg_mover eg_mover;
+engram_status eg_mover_create(eg_nodes *from, eg_nodes *to, eg_mover **mover, engram_error *error);
+void eg_mover_free(eg_mover *mover);
+/* *ref of from becomes that of to; not durable until eg_nodes_sync of to. */
+engram_status eg_mover_move(eg_mover *mover, eg_node_ref *ref, engram_error *error);
+/* Bytes that a file with all nodes seen so far has. */
+uint64_t eg_mover_size(const eg_mover *mover);
 
 /* Walking in key order. A cursor holds what it stands on; key and value are lent until it moves. On an
  * edit it is valid until the edit's next change. */

@@ -29,7 +29,8 @@ static void name_node(const eg_walk *walk, eg_link link, char *place, size_t siz
     if (link.node)
         snprintf(place, size, "node in memory, level %u", link.node->level);
     else
-        snprintf(place, size, "%s: node at offset %" PRIu64, walk->nodes->path, link.address);
+        snprintf(place, size, "%s: node at offset %" PRIu64, walk->nodes->path,
+                 eg_nodes_offset_of(link.address));
 }
 
 static void check_order(eg_walk *walk, const eg_page *page, const char *place)

@@ -52,6 +52,8 @@ typedef struct engram_settings { /* zero: the defaults */
     uint64_t small_size;     /* up to so many bytes of new data travel in the journal record; 0: 64 KiB */
     uint32_t group_ops;      /* most commits that share a sync; 0: 1,024 (a device's batch) */
     uint32_t group_delay_us; /* ceiling of the time a group stays open; 0: 5,000 */
+    bool no_compaction;      /* compact only when asked (engram_gc, engram_compact), not by itself */
+    uint64_t compaction_rate; /* bytes a second that a compaction by itself reads and writes; 0: 32 MiB */
 } engram_settings;
 
 typedef struct engram_format { /* fixed at creation, but for level; zero: the defaults */
@@ -100,7 +102,9 @@ typedef struct engram_retention {
     uint64_t every_s;     /* every version younger than this many seconds; default 3,600 */
     uint32_t last;        /* the last so many */
     uint32_t hourly, daily, weekly, monthly, yearly; /* the newest of each of the last so many periods that have any */
+    uint32_t runs;        /* of the labelled versions the last so many; 0: all; ENGRAM_RUNS_NONE: none */
 } engram_retention;
+#define ENGRAM_RUNS_NONE UINT32_MAX
 ENGRAM_API void engram_get_retention(struct engram *e, engram_retention *retention);
 /* Durable when it returns; applied at each checkpoint from then on. */
 ENGRAM_API engram_status engram_set_retention(struct engram *e, const engram_retention *retention, engram_error *error);
@@ -345,6 +349,35 @@ typedef struct engram_repaired {
  * ENGRAM_IO: the disk failed, and nothing was changed that counts; ENGRAM_NOT_ENGRAM; ENGRAM_DAMAGED: what is left
  * does not suffice. options may be NULL. */
 ENGRAM_API engram_status engram_repair(const char *directory, const engram_repair_options *options, engram_repaired *repaired, engram_error *error);
+
+/* ---- space ---- */
+
+typedef struct engram_compact_options { /* zero: the defaults */
+    bool dry_run;     /* only find out: nothing is written, and retention is taken as if applied */
+    double garbage;   /* share of a segment, or of the node file, from which on it is written anew; 0: 0.02, or 0.2 */
+    uint64_t rate;    /* bytes a second that are read and written at most; 0: no limit */
+    void *context;
+    void (*progress)(void *context, uint64_t bytes_done, uint64_t bytes_total); /* may be NULL */
+} engram_compact_options;
+
+typedef struct engram_compacted {
+    uint64_t chunks, chunks_garbage;        /* before: stored, and of them held by no version that is kept */
+    uint64_t bytes_garbage;                 /* that those take */
+    uint64_t chunks_dropped, chunks_encoded; /* encoded anew, since their base went */
+    uint64_t segments_before, segments_after;
+    uint64_t segments_read, segments_written, segments_damaged; /* damaged: left as they are, for a repair */
+    uint64_t bytes_before, bytes_after;     /* of the files of segments; dry_run: about */
+    uint64_t tree_bytes, tree_bytes_kept;   /* of the node file; it is written anew when the engram closes, if the rest is
+                                             * worth it */
+} engram_compacted;
+
+/* Drops chunks that no retained version holds, in segments of which garbage takes a part that is worth it: the rules of
+ * retention are applied first. Beside readers and writers, of whom nobody waits for long. Space that a reader in another
+ * process needs returns with a later sweep. ENGRAM_DAMAGED: what is stored cannot be judged; repair it first. A crash costs
+ * nothing but the work. options may be NULL. */
+ENGRAM_API engram_status engram_gc(struct engram *e, const engram_compact_options *options, engram_compacted *done, engram_error *error);
+/* The same, and merges neighbouring segments as far as they go. */
+ENGRAM_API engram_status engram_compact(struct engram *e, const engram_compact_options *options, engram_compacted *done, engram_error *error);
 
 /* ---- figures ---- */
 

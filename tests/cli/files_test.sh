@@ -596,7 +596,7 @@ test_retention() {
   expect 0 snapshot keep -e e
   prints '1h'
   expect 0 snapshot keep -e e --every 0 --last 2 --daily 7 --json
-  json '.changed and .retention == {every_seconds: 0, last: 2, hourly: 0, daily: 7, weekly: 0, monthly: 0, yearly: 0}'
+  json '.changed and .retention == {every_seconds: 0, last: 2, hourly: 0, daily: 7, weekly: 0, monthly: 0, yearly: 0, runs: null}'
   expect 0 snapshot keep -e e --weekly 4 --dry-run
   expect 0 snapshot keep -e e --json
   json '.retention.last == 2 and .retention.daily == 7 and .retention.weekly == 0'
@@ -611,6 +611,53 @@ test_retention() {
   expect 2 snapshot keep -e e --last -1
   expect 2 snapshot keep -e e --last 99999999999
   expect 0 verify -e e
+}
+
+# What was removed returns its space; what a kept version needs stays.
+test_gc() {
+  expect 0 init -e e
+  expect 0 snapshot keep -e e --every 0
+  local i
+  for i in 1 2 3 4; do
+    random_bytes $((200000 + i)) >"r$i"
+    expect 0 put -e e "r$i" "r$i"
+  done
+  expect 0 encode -e e r1
+  expect 0 rm -e e r2 r3
+  expect 0 gc -e e --dry-run --json
+  json '.dry_run and .chunks_garbage > 0 and .chunks_dropped == 0 and .bytes_after < .bytes_before'
+  expect 0 info -e e --json
+  json '.garbage.bytes > 390000 and .garbage.bytes_gc > 390000 and .levels[0].level == 0'
+  local before
+  before=$(du -sb e | cut -f 1)
+  expect 0 gc -e e --json
+  json '.chunks_dropped > 0 and .chunks_dropped == .chunks_garbage and .bytes_on_disk < .bytes_on_disk_before'
+  [ "$(du -sb e | cut -f 1)" -lt $((before - 390000)) ] || die "gc returned too little"
+  expect 0 compact -e e
+  prints 'became 1'
+  expect 0 info -e e --json
+  json '.garbage.chunks == 0 and .levels == [{level: 1, segments: 1}] and .segments == 1'
+  expect 0 cat -e e r4
+  same "$work/out" r4
+  expect 0 snapshot create -e e kept
+  expect 0 rm -e e r4
+  expect 0 gc -e e --json
+  json '.chunks_garbage == 0'
+  expect 0 cat -e e --at kept r4
+  same "$work/out" r4
+  expect 0 snapshot delete -e e kept
+  expect 0 gc -e e --json # the run of encode has it still
+  json '.chunks_garbage == 0'
+  expect 0 snapshot keep -e e --runs 0
+  expect 0 gc -e e
+  expect 0 compact -e e --rate 100M --garbage 1% --json
+  json '.chunks_garbage == 0'
+  expect 0 cat -e e r1
+  same "$work/out" r1
+  expect 0 verify -e e
+  expect 2 snapshot keep -e e --runs some
+  expect 0 snapshot keep -e e --runs all --json
+  json '.retention.runs == null'
 }
 
 test_copy() {
@@ -681,12 +728,12 @@ test_two_writers() {
   exec 5>pipe
   printf 'the beginning, ' >&5
   wait_for grep -qx "$writer" e/LOCK
-  for command in 'put a' 'rm a' 'mv a b' 'mkdir d' 'snapshot create s' 'snapshot keep --last 3' 'rollback --to 1' checkpoint; do
+  for command in 'put a' 'rm a' 'mv a b' 'mkdir d' 'snapshot create s' 'snapshot keep --last 3' 'rollback --to 1' checkpoint gc compact; do
     # shellcheck disable=SC2086
     expect 11 $command -e e
     says "$writer"
   done
-  for command in ls 'get a' 'stat a' 'log a' 'snapshot list' 'snapshot keep' info 'rm --dry-run a' verify; do
+  for command in ls 'get a' 'stat a' 'log a' 'snapshot list' 'snapshot keep' info 'rm --dry-run a' 'gc --dry-run' verify; do
     # shellcheck disable=SC2086
     expect 0 $command -e e
   done

@@ -22,6 +22,10 @@ void workload_rollback(world *w);
 void workload_retention(world *w);
 void workload_copy(world *w);
 
+/* compact_workloads.c */
+void workload_garbage(world *w);
+void workload_merges(world *w);
+
 /* thread_workloads.c */
 void workload_threads(world *w);
 void workload_threads_large(world *w);

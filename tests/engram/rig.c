@@ -49,7 +49,7 @@ void rig_crash(rig *r)
     assert_ok(rig_open(r, false, E));
 }
 
-/* One chunk's operations; states are written whole, the last of a segment counts. */
+/* One chunk's operations. */
 static engram_status store_chunk(rig *r, eg_coder *coder, const uint8_t *bytes, size_t size,
                                  eg_chunk_ref *ref, eg_buffer *ops, engram_error *error)
 {
@@ -67,18 +67,6 @@ static engram_status store_chunk(rig *r, eg_coder *coder, const uint8_t *bytes, 
     return ENGRAM_OK;
 }
 
-static engram_status write_segments(rig *r, eg_buffer *ops, engram_error *error)
-{
-    eg_segment_state *states = NULL;
-    size_t count = 0;
-    EG_TRY(eg_store_get_states(eg_engram_store(r->engram), &states, &count, error));
-    for (size_t i = 0; i < count; i++)
-        if (states[i].chunk_count != 0)
-            eg_ops_segment(ops, &states[i]);
-    eg_free(states);
-    return ENGRAM_OK;
-}
-
 engram_status rig_chunks(rig *r, const uint8_t *bytes, size_t size, eg_chunk_ref **refs,
                          size_t *count, eg_buffer *ops, engram_error *error)
 {
@@ -90,8 +78,6 @@ engram_status rig_chunks(rig *r, const uint8_t *bytes, size_t size, eg_chunk_ref
         size_t take = size - i * 4096 < 4096 ? size - i * 4096 : 4096;
         status = store_chunk(r, coder, bytes + i * 4096, take, &(*refs)[i], ops, error);
     }
-    if (status == ENGRAM_OK)
-        status = write_segments(r, ops, error);
     eg_coder_free(coder);
     return status;
 }

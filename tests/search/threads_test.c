@@ -212,6 +212,48 @@ static void old_version(void **state)
     tear_down(&f);
 }
 
+/* Segments are merged, and chunks dropped, under a searcher: it answers as one that begins afterwards. */
+static void merged_meanwhile(void **state)
+{
+    (void)state;
+    fixture f;
+    eg_version version;
+    eg_searcher *fresh;
+    engram_compacted done;
+    const engram_retention only_newest = {.last = 1};
+    const engram_compact_options options = {.garbage = 0.0001};
+    char before[TEXT_SIZE], after[TEXT_SIZE];
+    static uint8_t more[FILE_SIZE];
+    const eg_query_options o = {.min = -1, .k = 20};
+    set_up(&f);
+    assert_ok(engram_set_retention(f.rig.engram, &only_newest, E));
+    for (uint64_t i = 0; i < 9; i++) { /* three segments; every second file has no other content later */
+        rig_fill(more, sizeof more, 9000 + i);
+        memcpy(more, content[3], FILE_SIZE / 2);
+        assert_ok(rig_put(&f.rig, i % 2 ? "odd" : "even", more, sizeof more, E));
+        if (i % 3 == 2)
+            assert_ok(eg_store_seal(eg_engram_store(f.rig.engram), E));
+    }
+    assert_ok(eg_engram_pin(f.rig.engram, &version, E));
+    answer(f.searcher, &version, content[3], FILE_SIZE, &o, before);
+    assert_ok(engram_compact(f.rig.engram, &options, &done, E));
+    assert_true(done.chunks_dropped > 0 && done.segments_after < done.segments_before);
+    answer(f.searcher, &version, content[3], FILE_SIZE, &o, after);
+    assert_string_equal(before, after);
+    assert_ok(eg_searcher_create(f.rig.engram, f.device, &fresh, E));
+    answer(fresh, &version, content[3], FILE_SIZE, &o, after);
+    assert_string_equal(before, after);
+    eg_version_release(&version);
+    assert_ok(rig_put(&f.rig, "even", content[3], FILE_SIZE, E));
+    assert_ok(eg_engram_pin(f.rig.engram, &version, E));
+    answer(f.searcher, &version, content[3], FILE_SIZE, &o, before);
+    answer(fresh, &version, content[3], FILE_SIZE, &o, after);
+    assert_string_equal(before, after);
+    eg_searcher_free(fresh);
+    eg_version_release(&version);
+    tear_down(&f);
+}
+
 /* Whatever allocation fails, the query says so, and the next one knows nothing of it. */
 static void memory_runs_out(void **state)
 {
@@ -252,6 +294,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(many_threads),    cmocka_unit_test(beside_a_writer),
         cmocka_unit_test(many_filters),    cmocka_unit_test(old_version),
+        cmocka_unit_test(merged_meanwhile),
         cmocka_unit_test(memory_runs_out),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -50,6 +50,33 @@ static void finds_the_first_of_equal_prefix(void **state)
     compare(seed, 1000000, COUNT);
 }
 
+/* The rest is found as before, in its order, whatever was taken out of the middle of it. */
+static void what_is_removed_is_not_found(void **state)
+{
+    enum { VALUES = 4000 };
+    uint64_t seed = test_seed(0xDED1), ids[EG_STORE_CANDIDATES];
+    eg_dedup *dedup;
+    (void)state;
+    assert_int_equal(eg_dedup_create(0, &dedup, NULL), ENGRAM_OK);
+    for (size_t i = 0; i < VALUES; i++)
+        for (size_t k = 0; k < 3; k++)
+            assert_int_equal(eg_dedup_add(dedup, test_mix(seed + i), 3 * i + k + 1, NULL), ENGRAM_OK);
+    for (size_t i = 0; i < VALUES; i++)
+        for (size_t k = 0; k < 3; k++)
+            if (test_mix(seed - 3 * i - k) % 2 == 0)
+                eg_dedup_remove(dedup, test_mix(seed + i), 3 * i + k + 1);
+    eg_dedup_remove(dedup, test_mix(seed), 3 * VALUES + 1);
+    assert_true(eg_dedup_validate(dedup));
+    for (size_t i = 0; i < VALUES; i++) {
+        size_t found = eg_dedup_find(dedup, test_mix(seed + i), ids), expected = 0;
+        for (size_t k = 0; k < 3; k++)
+            if (test_mix(seed - 3 * i - k) % 2 != 0)
+                assert_int_equal(ids[expected++], 3 * i + k + 1);
+        assert_int_equal(found, expected);
+    }
+    eg_dedup_free(dedup);
+}
+
 static void a_flood_of_equal_ones_costs_nothing(void **state)
 {
     eg_dedup *dedup;
@@ -92,6 +119,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(finds_the_first_of_equal_prefix),
+        cmocka_unit_test(what_is_removed_is_not_found),
         cmocka_unit_test(a_flood_of_equal_ones_costs_nothing),
         cmocka_unit_test(memory_may_run_out),
     };

@@ -326,7 +326,7 @@ static void retention_rules(void **state)
             bool drop[COUNT];
             char kept[256] = "";
             for (size_t i = 0; i < COUNT; i++)
-                entries[i] = (eg_retention_entry){i + 1, (NOW - ages[i]) * SECOND, named && i == 3};
+                entries[i] = (eg_retention_entry){i + 1, (NOW - ages[i]) * SECOND, named && i == 3, false};
             eg_retention_apply(&rules[r].rules, NOW * SECOND, entries, COUNT, drop);
             if (named) {
                 assert_false(drop[3]);
@@ -354,7 +354,7 @@ static void retention_over_time(void **state)
     uint64_t now = NOW;
     for (int i = 0; i < 3 * 1440; i++) { /* a version each minute, for three days */
         now += 60;
-        kept[count++] = (eg_retention_entry){(uint64_t)i + 1, now * SECOND, false};
+        kept[count++] = (eg_retention_entry){(uint64_t)i + 1, now * SECOND, false, false};
         eg_retention_apply(&r, now * SECOND, kept, count, drop);
         size_t left = 0;
         for (size_t j = 0; j < count; j++)
