@@ -622,8 +622,8 @@ test_gc() {
     random_bytes $((200000 + i)) >"r$i"
     expect 0 put -e e "r$i" "r$i"
   done
-  expect 0 encode -e e r1
   expect 0 rm -e e r2 r3
+  expect 0 encode -e e r1
   expect 0 gc -e e --dry-run --json
   json '.dry_run and .chunks_garbage > 0 and .chunks_dropped == 0 and .bytes_after < .bytes_before'
   expect 0 info -e e --json
