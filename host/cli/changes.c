@@ -70,12 +70,12 @@ static engram_status on_change(void *context, const engram_change *change, engra
     return eg_output_check();
 }
 
-engram_status eg_changes_print(eg_changes *changes, engram_view *from, engram_view *to,
+engram_status eg_changes_print(eg_changes *changes, eg_access_view *from, eg_access_view *to,
                                const char *prefix, engram_error *error)
 {
     if (changes->cli->json)
         eg_output_list_begin(changes->cli, "changes");
-    EG_TRY(engram_diff(from, to, prefix, on_change, changes, error));
+    EG_TRY(eg_access_diff(from, to, prefix, on_change, changes, error));
     eg_json_put_number(changes->cli->document, "change_count", changes->count);
     return ENGRAM_OK;
 }

@@ -49,11 +49,11 @@ static engram_status run(eg_cli *cli, engram_error *error)
     eg_stored_name path;
     history h = {.cli = cli, .path = path.text};
     EG_TRY(eg_path_operand(cli->operands[0], &path, error));
-    EG_TRY(eg_cli_open(cli, true, error));
+    EG_TRY(eg_cli_access(cli, true, error));
     eg_path_json(cli->document, "path", eg_view_of(path.text));
     if (cli->json)
         eg_output_list_begin(cli, "entries");
-    return engram_log(cli->engram, path.text, on_entry, &h, error);
+    return eg_access_log(cli->access, path.text, on_entry, &h, error);
 }
 
 const eg_command eg_command_log = {

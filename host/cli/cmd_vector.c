@@ -100,5 +100,6 @@ const eg_command eg_command_vector = {
     .options = options,
     .operand_min = 1,
     .operand_max = -1,
+    .needs_none = true,
     .run = run,
 };

@@ -77,9 +77,9 @@ engram_status eg_info_versions(eg_cli *cli, engram_error *error)
     listing l = {.cli = cli};
     if (cli->json) {
         eg_output_list_begin(cli, "versions");
-        return engram_versions(cli->engram, on_version, &l, error);
+        return eg_access_versions(cli->access, on_version, &l, error);
     }
-    EG_TRY(engram_versions(cli->engram, count_plain, &l, error));
+    EG_TRY(eg_access_versions(cli->access, count_plain, &l, error));
     l.plain_hidden =
         cli->verbosity != 0 || l.plain <= PLAIN_SHOWN_MAX ? 0 : l.plain - PLAIN_SHOWN_MAX;
     eg_output_say(cli, "versions");
@@ -87,5 +87,5 @@ engram_status eg_info_versions(eg_cli *cli, engram_error *error)
         eg_output_say(cli, " (and %" PRIu64 " older ones without a name: -v shows them)",
                       l.plain_hidden);
     eg_output_say(cli, "\n");
-    return engram_versions(cli->engram, on_version, &l, error);
+    return eg_access_versions(cli->access, on_version, &l, error);
 }

@@ -155,6 +155,7 @@ const eg_route eg_routes_files[] = {
     {.method = "PUT",
      .pattern = "/v1/files/{path}",
      .flags = EG_ROUTE_WRITES,
+     .parameters = "mode",
      .body = EG_BODY_STREAM,
      .begin = eg_files_put_begin,
      .take = eg_files_put_take,

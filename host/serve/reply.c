@@ -25,6 +25,7 @@ static const unsigned http_statuses[ENGRAM_STATUS_COUNT] = {
     [ENGRAM_NEWER] = 500,
     [ENGRAM_NO_DEVICE] = 500,
     [ENGRAM_PARTIAL] = 500,
+    [ENGRAM_DENIED] = 403,
 };
 
 unsigned eg_http_status(engram_status status)
