@@ -91,6 +91,13 @@ engram_status eg_entry_target(engram_view *view, const char *path, const struct 
 void eg_entry_fill(json_t *object, const char *path, const struct engram_stat *stat, const char *target);
 json_t *eg_entry_json(const char *path, const struct engram_stat *stat, const char *target);
 
+/* ---- history.c ---- */
+
+char eg_change_letter(engram_change_kind what); /* 'A', 'D', 'M', 'T', 'R' */
+json_t *eg_change_json(const engram_change *change);
+json_t *eg_log_entry_json(const char *path, const engram_log_entry *entry);
+json_t *eg_snapshot_json(const char *name, uint64_t version, uint64_t time_ns);
+
 /* ---- devices.c ---- */
 
 json_t *eg_device_json(const eg_device_info *info);
