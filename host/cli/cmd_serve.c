@@ -35,6 +35,8 @@ static const eg_option options[] = {
     {"min-rate", 0, "SIZE", "bytes a second that a client must keep to; default 1K"},
     {"idle-timeout", 0, "TIME", "between two requests of a connection; default 60s"},
     {"drain-timeout", 0, "TIME", "for requests under way when it ends; default 30s"},
+    {"batch-max", 0, "N", "most queries in a batch of the device; 1: no batches; default 64"},
+    {"batch-delay", 0, "US", "most microseconds a batch waits for those expected; 0: none; default 5000"},
     EG_OPTION_DURABILITY,
     {0},
 };
@@ -208,15 +210,30 @@ static engram_status warm_up(eg_cli *cli, eg_searcher *searcher, engram_error *e
     return status;
 }
 
-static engram_status open_all(eg_cli *cli, eg_searcher **searcher, engram_error *error)
+/* How queries that come at the same time are merged. */
+static engram_status read_batching(const eg_cli *cli, eg_batcher_options *o, engram_error *error)
+{
+    uint64_t delay_us = 5000;
+    *o = (eg_batcher_options){.queries_max = 64};
+    EG_TRY(read_count(cli, "batch-max", 4096, &o->queries_max, error));
+    EG_TRY(eg_option_number(cli, "batch-delay", 0, 1000000, &delay_us, error));
+    o->chunks_max = o->queries_max == 1 ? 1 : 0;
+    o->delay_max_us = (uint32_t)delay_us;
+    o->never_waits = delay_us == 0 || o->queries_max == 1;
+    return ENGRAM_OK;
+}
+
+static engram_status open_all(eg_cli *cli, const eg_batcher_options *batching,
+                              eg_searcher **searcher, engram_error *error)
 {
     EG_TRY(eg_cli_open(cli, false, error));
     EG_TRY(eg_cli_open_device(cli, error));
-    EG_TRY(eg_searcher_create(cli->engram, cli->device, searcher, error));
+    EG_TRY(eg_searcher_create_batching(cli->engram, cli->device, batching, searcher, error));
     return warm_up(cli, *searcher, error);
 }
 
-static engram_status serve(eg_cli *cli, const eg_server_config *config, engram_error *error)
+static engram_status serve(eg_cli *cli, const eg_server_config *config,
+                           const eg_batcher_options *batching, engram_error *error)
 {
     sigset_t signals;
     eg_server *server = NULL;
@@ -224,7 +241,7 @@ static engram_status serve(eg_cli *cli, const eg_server_config *config, engram_e
     block_signals(&signals);
     EG_TRY(eg_server_open(config, &server, error));
     say_line(cli, "listening", eg_server_address(server));
-    engram_status status = open_all(cli, &searcher, error);
+    engram_status status = open_all(cli, batching, &searcher, error);
     if (status == ENGRAM_OK) {
         eg_server_ready(server, cli->engram, cli->device, searcher);
         say_line(cli, "ready", eg_server_address(server));
@@ -241,11 +258,13 @@ static engram_status serve(eg_cli *cli, const eg_server_config *config, engram_e
 static engram_status run(eg_cli *cli, engram_error *error)
 {
     eg_server_config config;
+    eg_batcher_options batching;
     const char *dir;
     EG_TRY(read_config(cli, error));
     EG_TRY(eg_cli_dir(cli, &dir, error));
     EG_TRY(read_server(cli, &config, error));
-    return serve(cli, &config, error);
+    EG_TRY(read_batching(cli, &batching, error));
+    return serve(cli, &config, &batching, error);
 }
 
 const eg_command eg_command_serve = {
@@ -261,6 +280,7 @@ const eg_command eg_command_serve = {
         "  GET, HEAD, PUT, DELETE /v1/files/PATH   with ETag, If-Match, Range, ?at=WHEN\n"
         "  GET /v1/files/?prefix=DIR               what is below, with the conditions of 'engram "
         "ls'\n"
+        "  POST /v1/query /v1/query/batch /v1/vectors   what is stored that is like the body\n"
         "  GET /v1/info /v1/devices /metrics /healthz /readyz\n"
         "It listens on this machine alone unless told otherwise, and then wants tokens. Every "
         "option but\n"

@@ -40,13 +40,8 @@ static engram_status on_snapshot(void *context, const char *name, uint64_t versi
     char time[EG_TEXT_SIZE];
     (void)error;
     eg_text_time_ns(time, time_ns);
-    if (cli->json) {
-        json_t *object = json_object();
-        eg_path_json(object, "name", eg_view_of(name));
-        eg_json_put_number(object, "version", version);
-        eg_json_put(object, "time", json_string(time));
-        eg_output_list_item(cli, object);
-    }
+    if (cli->json)
+        eg_output_list_item(cli, eg_snapshot_json(name, version, time_ns));
     eg_output_say(cli, "%8" PRIu64 "  %.19sZ  ", version, time);
     eg_output_say_path(cli, name);
     eg_output_say(cli, "\n");

@@ -351,18 +351,9 @@ engram_status eg_option_share(const eg_cli *cli, const char *name, double *value
                               engram_error *error)
 {
     const char *text = eg_option_text(cli, name);
-    char *end = NULL;
-    if (text == NULL)
-        return ENGRAM_OK;
-    double number = strtod(text, &end);
-    if (end != text && *end == '%') {
-        number /= 100;
-        end++;
-    }
-    if (end == text || *end != 0 || !(number >= 0 && number <= 1))
+    if (text != NULL && !eg_share_parse(text, value))
         return eg_fail(error, ENGRAM_INVALID,
                        "--%s %s: a share from 0 to 1, or from 0%% to 100%%, is expected", name,
                        text);
-    *value = number;
     return ENGRAM_OK;
 }
