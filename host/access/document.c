@@ -34,35 +34,17 @@ static engram_status small(const json_t *object, const char *key, uint32_t *valu
 
 /* ---- paths ---- */
 
-static int digit_of(char c)
-{
-    static const char digits[] = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
-    const char *at = c != 0 ? strchr(digits, c) : NULL;
-    return at != NULL ? (int)(at - digits) : -1;
-}
-
 /* False also for what is longer than a path, or has a zero byte in it. */
 static bool decode_base64(const char *text, eg_stored_name *out)
 {
-    size_t size = 0;
-    uint32_t bits = 0;
-    unsigned held = 0;
-    for (; *text != 0 && *text != '='; text++) {
-        int digit = digit_of(*text);
-        if (digit < 0)
-            return false;
-        bits = bits << 6 | (uint32_t)digit;
-        held += 6;
-        if (held < 8)
-            continue;
-        held -= 8;
-        char byte = (char)(bits >> held & 0xFF);
-        if (byte == 0 || size == EG_PATH_MAX)
-            return false;
-        out->text[size++] = byte;
-    }
-    out->text[size] = 0;
-    return text[strspn(text, "=")] == 0;
+    eg_buffer bytes = {0};
+    bool fits = eg_base64_read(text, strlen(text), &bytes) && bytes.size <= EG_PATH_MAX &&
+                (bytes.size == 0 || memchr(bytes.data, 0, bytes.size) == NULL);
+    if (fits && bytes.size != 0)
+        memcpy(out->text, bytes.data, bytes.size);
+    out->text[fits ? bytes.size : 0] = 0;
+    eg_buffer_fini(&bytes);
+    return fits;
 }
 
 engram_status eg_document_path(const json_t *object, const char *key, eg_stored_name *path,
@@ -114,8 +96,8 @@ static engram_status time_of(const json_t *object, const char *key, int64_t *sec
                                                                        : nonsense(key, error);
 }
 
-static engram_status time_ns_of(const json_t *object, const char *key, uint64_t *time_ns,
-                                engram_error *error)
+engram_status eg_document_time_ns(const json_t *object, const char *key, uint64_t *time_ns,
+                                  engram_error *error)
 {
     int64_t seconds = 0;
     uint32_t nanoseconds = 0;
@@ -171,8 +153,8 @@ static engram_status stat_of(const json_t *object, struct engram_stat *s, engram
     EG_TRY(small(object, "gid", &s->gid, error));
     EG_TRY(small(object, "links", &s->links, error));
     EG_TRY(time_of(object, "mtime", &s->mtime_s, &s->mtime_ns, error));
-    EG_TRY(time_ns_of(object, "created", &s->created_ns, error));
-    EG_TRY(time_ns_of(object, "modified", &s->modified_ns, error));
+    EG_TRY(eg_document_time_ns(object, "created", &s->created_ns, error));
+    EG_TRY(eg_document_time_ns(object, "modified", &s->modified_ns, error));
     return device_of(object, s, error);
 }
 
@@ -188,4 +170,19 @@ engram_status eg_document_entry(const json_t *object, eg_stored_name *path,
     target->text[0] = 0;
     return stat->kind == ENGRAM_KIND_SYMLINK ? eg_document_path(object, "target", target, error)
                                              : ENGRAM_OK;
+}
+
+engram_status eg_document_side(const json_t *object, struct engram_stat *stat, engram_error *error)
+{
+    engram_expected token = {0};
+    const char *text = json_string_value(json_object_get(object, "token"));
+    EG_TRY(kind_of(object, &stat->kind, error));
+    EG_TRY(mode_of(object, &stat->mode, error));
+    EG_TRY(eg_document_number(object, "size", &stat->size, error));
+    if (text == NULL || engram_expected_parse(text, &token, NULL) != ENGRAM_OK ||
+        token.what != ENGRAM_TOKEN)
+        return nonsense("token", error);
+    stat->inode = token.inode;
+    stat->version = token.version;
+    return ENGRAM_OK;
 }

@@ -105,6 +105,7 @@ static engram_status info(eg_access *access, const char *at, json_t *document, e
     if (at != NULL && *at != 0)
         eg_target_add_parameter(&target, "at", at);
     EG_TRY(eg_remote_get_target(access, &target, &reply, error));
+    json_object_del(reply, "server"); /* that is not the engram's */
     engram_status status = json_object_update(document, reply) == 0
                                ? ENGRAM_OK
                                : eg_fail(error, ENGRAM_NO_MEMORY, "out of memory");
@@ -208,6 +209,13 @@ static const eg_access_ops ops = {
     .rename = eg_remote_rename,
     .remove = eg_remote_remove,
     .remove_all = eg_remote_remove_all,
+    .rollback = eg_remote_rollback,
+    .log = eg_remote_log,
+    .diff = eg_remote_diff,
+    .versions = eg_remote_versions,
+    .snapshots = eg_remote_snapshots,
+    .snapshot_create = eg_remote_snapshot_create,
+    .snapshot_delete = eg_remote_snapshot_delete,
 };
 
 engram_status eg_access_open_server(const eg_access_server *server, eg_access **access,

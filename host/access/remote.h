@@ -37,6 +37,17 @@ engram_status eg_remote_get_target(eg_access *access, eg_buffer *target, json_t 
 
 engram_status eg_remote_list(eg_access_view *view, const char *prefix, const engram_filter *filter, eg_access_visit *visit, void *context, engram_error *error);
 
+/* ---- remote_history.c ---- */
+
+engram_status eg_remote_log(eg_access *access, const char *path, engram_log_visit *visit, void *context, engram_error *error);
+engram_status eg_remote_diff(eg_access_view *from, eg_access_view *to, const char *prefix, engram_change_visit *visit, void *context, engram_error *error);
+engram_status eg_remote_versions(eg_access *access, engram_retained_visit *visit, void *context, engram_error *error);
+engram_status eg_remote_snapshots(eg_access *access, engram_snapshot_visit *visit, void *context, engram_error *error);
+engram_status eg_remote_snapshot_create(eg_access *access, const char *name, const char *at, uint64_t *version, engram_error *error);
+engram_status eg_remote_snapshot_delete(eg_access *access, const char *name, engram_error *error);
+/* Commits it. */
+engram_status eg_remote_ask_rollback(eg_access_view *to, const char *path, uint64_t *version, uint64_t *changed, engram_error *error);
+
 /* ---- remote_edit.c ---- */
 
 engram_status eg_remote_begin(eg_access *access, const engram_transaction_options *options, eg_access_edit **edit, engram_error *error);
@@ -48,5 +59,6 @@ engram_status eg_remote_mkdir(eg_access_edit *edit, const char *path, uint32_t m
 engram_status eg_remote_rename(eg_access_edit *edit, const char *from, const char *to, const engram_expected *expected, engram_error *error);
 engram_status eg_remote_remove(eg_access_edit *edit, const char *path, const engram_expected *expected, engram_error *error);
 engram_status eg_remote_remove_all(eg_access_edit *edit, const char *path, uint64_t *removed, engram_error *error);
+engram_status eg_remote_rollback(eg_access_edit *edit, eg_access_view *to, const char *path, uint64_t *changed, engram_error *error);
 
 #endif

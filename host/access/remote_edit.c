@@ -6,7 +6,7 @@
 
 typedef struct remote_edit {
     eg_access_edit base;
-    uint64_t version; /* of a content that is stored; 0: none */
+    uint64_t version; /* of a content or a rollback, which are commits of their own; 0: none */
     json_t *operations;
 } remote_edit;
 
@@ -215,6 +215,12 @@ engram_status eg_remote_remove_all(eg_access_edit *edit, const char *path, uint6
     json_t *operation = make_operation("rm", "path", path);
     eg_json_put(operation, "recursive", json_true());
     return add_operation(edit, operation, error);
+}
+
+engram_status eg_remote_rollback(eg_access_edit *edit, eg_access_view *to, const char *path,
+                                 uint64_t *changed, engram_error *error)
+{
+    return eg_remote_ask_rollback(to, path, &((remote_edit *)edit)->version, changed, error);
 }
 
 /* ---- the end ---- */

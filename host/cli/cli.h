@@ -138,7 +138,9 @@ engram_status eg_cli_open(eg_cli *cli, bool read_only, engram_error *error);
 engram_status eg_cli_pin(eg_cli *cli, eg_version *version, engram_error *error);
 /* Opens what -e or --server names into cli->access, and a directory's engram into cli->engram too; main.c closes both. */
 engram_status eg_cli_access(eg_cli *cli, bool read_only, engram_error *error);
-/* ENGRAM_INVALID when a server is named and the command does not work through one. */
+/* ENGRAM_INVALID when a server is named for what needs a directory. */
+engram_status eg_cli_check_directory(const eg_cli *cli, const char *what, engram_error *error);
+/* The same, of the command as a whole. */
 engram_status eg_cli_check_place(const eg_cli *cli, engram_error *error);
 /* Opens for reading and pins the version of --at, or the newest. */
 engram_status eg_cli_access_view(eg_cli *cli, eg_access_view **view, engram_error *error);

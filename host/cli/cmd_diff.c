@@ -50,5 +50,6 @@ const eg_command eg_command_diff = {
     .options = options,
     .operand_min = 1,
     .operand_max = 3,
+    .is_remote = true,
     .run = run,
 };

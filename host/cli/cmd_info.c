@@ -67,8 +67,11 @@ static void say_facts(eg_cli *cli)
 
 static engram_status run(eg_cli *cli, engram_error *error)
 {
-    if (eg_option_text(cli, "novelty") != NULL)
-        return eg_info_novelty(cli, eg_option_text(cli, "novelty"), error);
+    const char *novelty = eg_option_text(cli, "novelty");
+    if (novelty != NULL) {
+        EG_TRY(eg_cli_check_directory(cli, "--novelty", error));
+        return eg_info_novelty(cli, novelty, error);
+    }
     EG_TRY(eg_cli_access(cli, true, error));
     EG_TRY(eg_access_info(cli->access, eg_option_text(cli, "at"), cli->document, error));
     say_facts(cli);
@@ -95,5 +98,6 @@ const eg_command eg_command_info = {
     .examples = "  engram info -e my.engram\n  engram info -e my.engram --json\n"
                 "  engram info -e my.engram --novelty draft.txt\n",
     .options = options,
+    .is_remote = true,
     .run = run,
 };

@@ -57,5 +57,6 @@ const eg_command eg_command_log = {
     .options = options,
     .operand_min = 1,
     .operand_max = 1,
+    .is_remote = true,
     .run = run,
 };

@@ -78,5 +78,6 @@ const eg_command eg_command_rollback = {
                 "  engram rollback -e my.engram --to '2 hours ago' --dry-run\n",
     .options = options,
     .operand_max = 1,
+    .is_remote = true,
     .run = run,
 };

@@ -109,6 +109,7 @@ static engram_status keep(eg_cli *cli, engram_error *error)
     engram_retention retention = {0};
     bool changed = false, dry_run = eg_option_flag(cli, "dry-run");
     EG_TRY(eg_retention_read(cli, &retention, &changed, error)); /* wrong usage opens nothing */
+    EG_TRY(eg_cli_check_directory(cli, "snapshot keep", error));
     EG_TRY(eg_cli_open(cli, !changed || dry_run, error));
     engram_get_retention(cli->engram, &retention);
     EG_TRY(eg_retention_read(cli, &retention, &changed, error));
@@ -190,5 +191,6 @@ const eg_command eg_command_snapshot = {
     .options = options,
     .operand_min = 1,
     .operand_max = 2,
+    .is_remote = true,
     .run = run,
 };

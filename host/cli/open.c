@@ -80,20 +80,24 @@ static engram_status find_server(const eg_cli *cli, bool *is_server, engram_erro
     return ENGRAM_OK;
 }
 
-engram_status eg_cli_check_place(const eg_cli *cli, engram_error *error)
+engram_status eg_cli_check_directory(const eg_cli *cli, const char *what, engram_error *error)
 {
     bool is_server = false;
-    bool asked = is_named(cli, "server", true) ||
-                 (is_named(cli, "server", false) && !is_named(cli, "engram", false));
-    if (cli->command->is_remote || (cli->command->needs_none && !is_named(cli, "server", true)))
+    if (!is_named(cli, "server", true) && is_named(cli, "engram", false))
         return ENGRAM_OK;
-    if (asked)
-        EG_TRY(find_server(cli, &is_server, error));
+    EG_TRY(find_server(cli, &is_server, error));
     return !is_server ? ENGRAM_OK
                       : eg_fail(error, ENGRAM_INVALID,
                                 "%s: does not work through a server, only on this machine's "
                                 "directories: leave --server (ENGRAM_SERVER) out",
-                                cli->command->name);
+                                what);
+}
+
+engram_status eg_cli_check_place(const eg_cli *cli, engram_error *error)
+{
+    const eg_command *c = cli->command;
+    bool fits = c->is_remote || (c->needs_none && !is_named(cli, "server", true));
+    return fits ? ENGRAM_OK : eg_cli_check_directory(cli, c->name, error);
 }
 
 engram_status eg_cli_access(eg_cli *cli, bool read_only, engram_error *error)

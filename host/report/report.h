@@ -98,6 +98,10 @@ json_t *eg_change_json(const engram_change *change);
 json_t *eg_log_entry_json(const char *path, const engram_log_entry *entry);
 json_t *eg_snapshot_json(const char *name, uint64_t version, uint64_t time_ns);
 
+/* ---- versions.c ---- */
+
+json_t *eg_retained_json(const engram_retained *retained);
+
 /* ---- devices.c ---- */
 
 json_t *eg_device_json(const eg_device_info *info);

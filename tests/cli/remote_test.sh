@@ -45,6 +45,18 @@ alike() {
   done
 }
 
+# info_alike ARGUMENT...: but for how the engram was opened, which each of them did for itself.
+info_alike() {
+  expect 0 info -e e "$@"
+  grep -v '^opening' "$work/out" >near
+  far 0 info "$@"
+  grep -v '^opening' "$work/out" | diff near - || die "info $* differs"
+  expect 0 info -e e --json "$@"
+  jq 'del(.recovery, .journal_bytes)' "$work/out" >near
+  far 0 info --json "$@"
+  jq 'del(.recovery, .journal_bytes)' "$work/out" | diff near - || die "info $* --json differs"
+}
+
 make_engram() {
   expect 0 init -e e
   mkdir -p in/some/deep 'in/with blank'
@@ -147,6 +159,85 @@ test_putting() {
   far 3 put new missing
   far 2 put some small
   alike 0 ls -l
+}
+
+test_names() {
+  make_engram
+  start_server
+  far 0 mkdir one two
+  prints 'two, version'
+  far 4 mkdir one
+  far 5 mkdir a/b/c
+  far 0 mkdir --json -p --mode 0700 a/b/c
+  json '.path == "a/b/c" and .mode == "0700" and .kind == "directory" and .version > 0'
+  far 0 mv in/big a
+  prints 'in/big -> a/big, version'
+  far 0 mv in/$'not utf-8 \xff' $'a/\xfe'
+  far 0 cat $'a/\xfe'
+  far 5 mv none a
+  far 5 mv in/some/a.txt none/
+  far 4 mv --expect none in/some/a.txt a/big
+  far 0 mv a elsewhere
+  far 2 rm elsewhere
+  says '-r removes it'
+  far 5 rm in/some/a.txt none
+  far 4 rm --expect 1.1 in/some/a.txt
+  far 0 stat --json in/some/a.txt
+  far 0 rm --expect "$(value .token)" in/some/a.txt
+  alike 0 rm -r --dry-run elsewhere
+  far 0 rm --json -r elsewhere in/link
+  json '.removed == 6 and .version > 0'
+  far 0 rm $'in/with blank/100%?&#+'
+  far 2 rm --durability relaxed one
+  far 2 rm ''
+  alike 0 ls -l
+  stop_server
+  expect 0 verify -q -e e
+}
+
+test_history() {
+  make_engram
+  start_server
+  far 0 put -q -p more/file in/some/a.txt
+  far 0 put -q more/file in/big
+  alike 0 log more/file
+  alike 0 log in/some/a.txt
+  alike 5 log none
+  info_alike
+  info_alike --at first -v
+  alike 5 info --at never
+  alike 0 snapshot list
+  far 0 snapshot create second
+  prints 'second: version'
+  far 4 snapshot create second
+  far 0 snapshot create --json --at first 'a name % with #'
+  json '.name == "a name % with #" and .version > 0'
+  far 2 snapshot create 17
+  alike 0 snapshot list
+  far 0 mv more/file more/renamed
+  far 0 rm in/link
+  alike 0 diff first
+  alike 0 diff first second
+  alike 0 diff --print0 first second more
+  alike 5 diff never
+  alike 2 diff ''
+  alike 0 rollback --dry-run --to first
+  far 0 rollback --json --to first in
+  json '.changed >= 2 and .path == "in" and .to > 0 and .version > .to'
+  far 0 rollback --to first more
+  prints 'back at version'
+  alike 0 diff first
+  far 5 rollback --to never
+  far 2 rollback
+  alike 0 snapshot delete --dry-run first
+  far 0 snapshot delete first
+  far 5 snapshot delete first
+  alike 0 snapshot list
+  far 2 snapshot keep --last 3
+  says 'snapshot keep: does not work through a server'
+  far 2 info --novelty in/big
+  stop_server
+  expect 0 verify -q -e e
 }
 
 # What a peer says that is no server of an engram, or none at all.
