@@ -7,7 +7,7 @@
 #include "base/memory.h"
 #include "transactions/rig.h"
 
-enum { MANY = 65537, NAMES = 12, WRITERS = 3, FOLLOWERS = 4, COMMITS = 100, PATIENCE_MS = 30000 };
+enum { MANY = 65537, NAMES = 12, WRITERS = 3, FOLLOWERS = 4, COMMITS = 100, PATIENCE_MS = 3600000 };
 
 /* "2+a 2=b. 3>a>c." : the version, the kind, the path; a point behind the last of a version; "[1-4]" a gap. */
 static void expect_events(engram_subscription *s, const char *expected)
