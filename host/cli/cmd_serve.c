@@ -30,6 +30,7 @@ static const eg_option options[] = {
     {"header-size", 0, "SIZE", "most bytes of a request's head; default 16K"},
     {"body-size", 0, "SIZE", "most bytes of a request's body; default 64G"},
     {"buffers", 0, "SIZE", "memory for pieces of bodies and replies; default 128M"},
+    {"event-buffer", 0, "SIZE", "changes kept for clients of the stream that lag; default 16M"},
     {"header-timeout", 0, "TIME", "for a request's head; default 10s"},
     {"stall-timeout", 0, "TIME", "that a body or reply may lag behind --min-rate; default 20s"},
     {"min-rate", 0, "SIZE", "bytes a second that a client must keep to; default 1K"},
@@ -106,6 +107,7 @@ static engram_status read_limits(const eg_cli *cli, eg_server_config *c, engram_
     EG_TRY(eg_option_size(cli, "header-size", &c->header_size, error));
     EG_TRY(eg_option_size(cli, "body-size", &c->body_size, error));
     EG_TRY(eg_option_size(cli, "buffers", &c->buffers_size, error));
+    EG_TRY(eg_option_size(cli, "event-buffer", &c->event_buffer, error));
     EG_TRY(eg_option_size(cli, "min-rate", &c->rate_min, error));
     EG_TRY(read_seconds(cli, "header-timeout", &c->header_s, error));
     EG_TRY(read_seconds(cli, "stall-timeout", &c->stall_s, error));
@@ -281,6 +283,9 @@ const eg_command eg_command_serve = {
         "  GET /v1/files/?prefix=DIR               what is below, with the conditions of 'engram "
         "ls'\n"
         "  POST /v1/query /v1/query/batch /v1/vectors   what is stored that is like the body\n"
+        "  POST /v1/transactions   operations, all or nothing\n"
+        "  GET, POST, DELETE /v1/snapshots; GET /v1/log/PATH /v1/diff?from=WHEN; POST /v1/rollback?to=WHEN\n"
+        "  GET /v1/events          every change as it is committed, as server-sent events\n"
         "  GET /v1/info /v1/devices /metrics /healthz /readyz\n"
         "It listens on this machine alone unless told otherwise, and then wants tokens. Every "
         "option but\n"

@@ -12,6 +12,7 @@
 #include "engram/engram.h"
 #include "engram/published.h"
 #include "engram/stage.h"
+#include "engram/watch.h"
 #include "journal/group.h"
 #include "journal/journal.h"
 
@@ -181,6 +182,7 @@ struct engram {
     pthread_mutex_t bundle_lock;  /* inside pending_lock; guards bundle and the lists of the group at hand */
 
     eg_publication newest;
+    eg_watch watch; /* rung when it has changed */
 
     pthread_mutex_t checkpoint_lock;
     eg_leftover *leftovers; /* under checkpoint_lock, like held_back */

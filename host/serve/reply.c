@@ -61,6 +61,7 @@ static void begin(eg_reply *reply, unsigned status, const char *content_type)
     reply->status = status;
     reply->content_type = content_type;
     reply->pull = NULL;
+    reply->park = NULL;
 }
 
 void eg_reply_empty(eg_reply *reply, unsigned status)
