@@ -19,6 +19,12 @@ engram_status eg_access_info(eg_access *access, const char *at, json_t *document
     return access->ops->info(access, at, document, error);
 }
 
+engram_status eg_access_ask(eg_access *access, const eg_access_query *query, json_t *document,
+                            engram_error *error)
+{
+    return access->ops->ask(access, query, document, error);
+}
+
 engram_status eg_access_pin(eg_access *access, const char *at, eg_access_view **view,
                             engram_error *error)
 {

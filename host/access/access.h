@@ -27,6 +27,7 @@
 typedef struct eg_access eg_access;
 typedef struct eg_access_view eg_access_view;
 typedef struct eg_access_edit eg_access_edit;
+typedef struct eg_access_query eg_access_query; /* query.h */
 
 /* engram is lent until the access is closed. */
 engram_status eg_access_open_local(eg_engram *engram, eg_access **access, engram_error *error);
@@ -63,6 +64,9 @@ engram_status eg_access_list(eg_access_view *view, const char *prefix, const eng
 typedef engram_status eg_access_sink(void *context, const void *bytes, size_t size, engram_error *error);
 /* A regular file's bytes in order, in bounded memory. *stat is filled before the first. */
 engram_status eg_access_read(eg_access_view *view, const char *path, struct engram_stat *stat, eg_access_sink *sink, void *context, engram_error *error);
+
+/* Fields of what was found (report/query.h). */
+engram_status eg_access_ask(eg_access *access, const eg_access_query *query, json_t *document, engram_error *error);
 
 /* ---- history ---- */
 

@@ -189,6 +189,12 @@ static int append(const char *bytes, size_t size, void *out)
 
 /* ---- one request ---- */
 
+static CURLcode set_bytes(CURL *curl, eg_view bytes)
+{
+    curl_easy_setopt(curl, CURLOPT_POSTFIELDSIZE_LARGE, (curl_off_t)bytes.size);
+    return curl_easy_setopt(curl, CURLOPT_POSTFIELDS, bytes.data != NULL ? (const char *)bytes.data : "");
+}
+
 static CURLcode set_body(transfer *t)
 {
     CURL *curl = t->http->curl;
@@ -196,9 +202,10 @@ static CURLcode set_body(transfer *t)
     if (call->document != NULL) {
         if (json_dump_callback(call->document, append, &t->sent, JSON_COMPACT) != 0)
             return CURLE_OUT_OF_MEMORY;
-        curl_easy_setopt(curl, CURLOPT_POSTFIELDSIZE_LARGE, (curl_off_t)t->sent.size);
-        return curl_easy_setopt(curl, CURLOPT_POSTFIELDS, (char *)t->sent.data);
+        return set_bytes(curl, (eg_view){t->sent.data, t->sent.size});
     }
+    if (call->bytes != NULL)
+        return set_bytes(curl, *call->bytes);
     if (call->source == NULL)
         return CURLE_OK;
     curl_easy_setopt(curl, CURLOPT_UPLOAD, 1L);
@@ -220,6 +227,8 @@ static struct curl_slist *copy_list(const struct curl_slist *list, const char *m
 static struct curl_slist *headers_of(const transfer *t)
 {
     const char *line = t->call->condition;
+    if (line == NULL && t->call->bytes != NULL)
+        line = "Content-Type: application/octet-stream";
     if (line == NULL)
         line = t->call->document != NULL ? "Content-Type: application/json"
                                          : "Accept: application/json, */*";

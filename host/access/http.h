@@ -14,7 +14,8 @@ typedef struct eg_http_call {
     const char *method;
     const char *target;     /* "/v1/...", encoded */
     const char *condition;  /* a header line; NULL: none */
-    const json_t *document; /* body of the request; NULL: none, or source */
+    const json_t *document; /* a body; NULL: none, or one of the next two */
+    const eg_view *bytes;
     engram_source *source;  /* a body piece by piece, until it has no more; NULL: none */
     void *source_context;
     eg_access_sink *sink;   /* takes the body of a reply that is a success; NULL: it is a document */

@@ -142,6 +142,7 @@ static engram_status snapshot_delete(eg_access *access, const char *name, engram
 static const eg_access_ops ops = {
     .close = close_local,
     .info = info,
+    .ask = eg_local_query,
     .pin = pin,
     .unpin = unpin,
     .stat = stat_path,

@@ -14,6 +14,10 @@ static inline engram_view *eg_local_view_of(eg_access_view *view)
     return ((eg_local_view *)view)->view;
 }
 
+/* ---- local_query.c ---- */
+
+engram_status eg_local_query(eg_access *access, const eg_access_query *query, json_t *document, engram_error *error);
+
 /* ---- local_edit.c ---- */
 
 engram_status eg_local_begin(eg_access *access, const engram_transaction_options *options, eg_access_edit **edit, engram_error *error);

@@ -7,6 +7,7 @@
 typedef struct eg_access_ops {
     void (*close)(eg_access *access);
     engram_status (*info)(eg_access *access, const char *at, json_t *document, engram_error *error);
+    engram_status (*ask)(eg_access *access, const eg_access_query *query, json_t *document, engram_error *error);
     engram_status (*pin)(eg_access *access, const char *at, eg_access_view **view, engram_error *error);
     void (*unpin)(eg_access_view *view);
     engram_status (*stat)(eg_access_view *view, const char *path, struct engram_stat *stat, eg_stored_name *target, engram_error *error);

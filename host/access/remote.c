@@ -195,6 +195,7 @@ static void close_remote(eg_access *access)
 static const eg_access_ops ops = {
     .close = close_remote,
     .info = info,
+    .ask = eg_remote_query,
     .pin = pin,
     .unpin = unpin,
     .stat = stat_path,

@@ -33,6 +33,10 @@ engram_status eg_remote_get(eg_access_view *view, eg_remote_target *add, const v
 /* The whole of a target, which is emptied. */
 engram_status eg_remote_get_target(eg_access *access, eg_buffer *target, json_t **reply, engram_error *error);
 
+/* ---- remote_query.c ---- */
+
+engram_status eg_remote_query(eg_access *access, const eg_access_query *query, json_t *document, engram_error *error);
+
 /* ---- remote_list.c ---- */
 
 engram_status eg_remote_list(eg_access_view *view, const char *prefix, const engram_filter *filter, eg_access_visit *visit, void *context, engram_error *error);

@@ -234,6 +234,11 @@ typedef struct eg_changes {
 engram_status eg_changes_print(eg_changes *changes, eg_access_view *from, eg_access_view *to,
                                const char *prefix, engram_error *error);
 
+/* ---- query_text.c ---- */
+
+/* What the document says of a query, in lines. exact: stored bytes were looked at. */
+void eg_query_say(eg_cli *cli, bool exact);
+
 /* ---- retention.c ---- */
 
 /* What the options every, last, hourly ... say over what *retention has; *changed: any was given. */

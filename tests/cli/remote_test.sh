@@ -240,6 +240,48 @@ test_history() {
   expect 0 verify -q -e e
 }
 
+# But for times, and for what computed it.
+query_alike() {
+  local code=$1
+  shift
+  expect "$code" query -e e "$@"
+  cp "$work/out" near
+  far "$code" query "$@"
+  same near "$work/out"
+  expect "$code" query -e e --json "$@"
+  jq 'del(.seconds, .device, .device_used)' "$work/out" >near
+  far "$code" query --json "$@"
+  jq 'del(.seconds, .device, .device_used)' "$work/out" | diff near - || die "query $* --json differs"
+}
+
+test_query() {
+  make_engram
+  (head -c 200000 in/big; random_bytes 50000 | tac | tac; tail -c 100000 in/big) >like
+  expect 0 put -q -e e $'near \xff' like
+  start_server
+  query_alike 0 in/big
+  query_alike 0 -v like
+  query_alike 0 -v --by chunk -k 3 like
+  query_alike 0 --no-rerank --min 0.01 like
+  query_alike 0 --skip 1 -k 1 like
+  query_alike 0 --skip 90 like
+  far 0 query --skip 90 like
+  says 'there are only'
+  query_alike 0 --prefix in like
+  query_alike 0 --at first like
+  query_alike 0 in/some/a.txt
+  far 0 query in/some/a.txt
+  says 'under 2 KiB'
+  alike 5 query --at never like
+  far 2 query --via root like
+  says 'a server compares all chunks'
+  far 3 query none
+  stdin=like far 0 query -
+  prints 'near'
+  : >empty
+  query_alike 0 empty
+}
+
 # What a peer says that is no server of an engram, or none at all.
 test_no_server() {
   make_engram
