@@ -244,11 +244,11 @@ test_history() {
 query_alike() {
   local code=$1
   shift
-  expect "$code" query -e e "$@"
+  expect "$code" query -e e --device scalar "$@"
   cp "$work/out" near
   far "$code" query "$@"
   same near "$work/out"
-  expect "$code" query -e e --json "$@"
+  expect "$code" query -e e --device scalar --json "$@"
   jq 'del(.seconds, .device, .device_used)' "$work/out" >near
   far "$code" query --json "$@"
   jq 'del(.seconds, .device, .device_used)' "$work/out" | diff near - || die "query $* --json differs"
