@@ -286,7 +286,8 @@ const eg_command eg_command_serve = {
         "  POST /v1/transactions   operations, all or nothing\n"
         "  GET, POST, DELETE /v1/snapshots; GET /v1/log/PATH /v1/diff?from=WHEN; POST /v1/rollback?to=WHEN\n"
         "  GET /v1/events          every change as it is committed, as server-sent events\n"
-        "  GET /v1/info /v1/devices /metrics /healthz /readyz\n"
+        "  GET /   a page for people;  GET /v1/openapi.json   all of this, described\n"
+        "  GET /v1/info /v1/versions /v1/devices /metrics /healthz /readyz\n"
         "It listens on this machine alone unless told otherwise, and then wants tokens. Every "
         "option but\n"
         "--config can stand in the configuration file; arguments and variables win over it.\n",
