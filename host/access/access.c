@@ -121,8 +121,8 @@ engram_status eg_access_rollback(eg_access_edit *edit, eg_access_view *to, const
     return edit->access->ops->rollback(edit, to, path, changed, error);
 }
 
-engram_status eg_access_log(eg_access *access, const char *path, engram_log_visit *visit, void *context,
-                            engram_error *error)
+engram_status eg_access_log(eg_access *access, const char *path, engram_log_visit *visit,
+                            void *context, engram_error *error)
 {
     return access->ops->log(access, path, visit, context, error);
 }

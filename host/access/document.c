@@ -93,7 +93,7 @@ static engram_status time_of(const json_t *object, const char *key, int64_t *sec
 {
     const char *text = json_string_value(json_object_get(object, key));
     return text != NULL && eg_document_time(text, seconds, nanoseconds) ? ENGRAM_OK
-                                                                       : nonsense(key, error);
+                                                                        : nonsense(key, error);
 }
 
 engram_status eg_document_time_ns(const json_t *object, const char *key, uint64_t *time_ns,

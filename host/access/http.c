@@ -30,8 +30,8 @@ struct eg_http {
 typedef struct transfer {
     eg_http *http;
     const eg_http_call *call;
-    eg_buffer body;       /* of a reply that is a document, or a refusal */
-    eg_buffer sent;       /* the request's document */
+    eg_buffer body; /* of a reply that is a document, or a refusal */
+    eg_buffer sent; /* the request's document */
     bool is_too_large;
     engram_status status; /* of the source or the sink; then also error */
     engram_error *error;
@@ -192,7 +192,8 @@ static int append(const char *bytes, size_t size, void *out)
 static CURLcode set_bytes(CURL *curl, eg_view bytes)
 {
     curl_easy_setopt(curl, CURLOPT_POSTFIELDSIZE_LARGE, (curl_off_t)bytes.size);
-    return curl_easy_setopt(curl, CURLOPT_POSTFIELDS, bytes.data != NULL ? (const char *)bytes.data : "");
+    return curl_easy_setopt(curl, CURLOPT_POSTFIELDS,
+                            bytes.data != NULL ? (const char *)bytes.data : "");
 }
 
 static CURLcode set_body(transfer *t)
@@ -302,8 +303,8 @@ static engram_status failed(const transfer *t, CURLcode code)
                        reason_of(t, code));
     if (code == CURLE_PARTIAL_FILE || code == CURLE_RECV_ERROR || code == CURLE_GOT_NOTHING)
         return eg_fail(t->error, ENGRAM_IO,
-                       "%s: the server cut the connection before the end: %s; its log says why", name,
-                       reason_of(t, code));
+                       "%s: the server cut the connection before the end: %s; its log says why",
+                       name, reason_of(t, code));
     return eg_fail(t->error, ENGRAM_IO, "%s: %s", name, reason_of(t, code));
 }
 
@@ -369,6 +370,5 @@ engram_status eg_http_get(eg_http *http, const char *target, json_t **reply, eng
 {
     const eg_http_call call = {.method = "GET", .target = target};
     EG_TRY(eg_http_do(http, &call, reply, error));
-    return *reply != NULL ? ENGRAM_OK
-                          : eg_fail(error, ENGRAM_IO, "%s: an empty reply", http->name);
+    return *reply != NULL ? ENGRAM_OK : eg_fail(error, ENGRAM_IO, "%s: an empty reply", http->name);
 }

@@ -48,7 +48,8 @@ static engram_status stat_path(eg_access_view *view, const char *path, struct en
                                eg_stored_name *target, engram_error *error)
 {
     EG_TRY(engram_stat(eg_local_view_of(view), path, stat, error));
-    return target == NULL ? ENGRAM_OK : eg_entry_target(eg_local_view_of(view), path, stat, target, error);
+    return target == NULL ? ENGRAM_OK
+                          : eg_entry_target(eg_local_view_of(view), path, stat, target, error);
 }
 
 typedef struct walk {
@@ -95,7 +96,8 @@ static engram_status read_content(eg_access_view *view, const char *path, struct
     uint8_t *bytes = eg_alloc(PIECE);
     if (bytes == NULL)
         return eg_fail(error, ENGRAM_NO_MEMORY, "out of memory");
-    engram_status status = read_pieces(eg_local_view_of(view), stat->inode, bytes, sink, context, error);
+    engram_status status =
+        read_pieces(eg_local_view_of(view), stat->inode, bytes, sink, context, error);
     eg_free(bytes);
     return status;
 }
@@ -111,8 +113,7 @@ static engram_status show_log(eg_access *access, const char *path, engram_log_vi
 static engram_status diff(eg_access_view *from, eg_access_view *to, const char *prefix,
                           engram_change_visit *visit, void *context, engram_error *error)
 {
-    return engram_diff(eg_local_view_of(from), eg_local_view_of(to), prefix, visit, context,
-                       error);
+    return engram_diff(eg_local_view_of(from), eg_local_view_of(to), prefix, visit, context, error);
 }
 
 static engram_status versions(eg_access *access, engram_retained_visit *visit, void *context,

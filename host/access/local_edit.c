@@ -63,8 +63,8 @@ engram_status eg_local_put(eg_access_edit *edit, const char *path, const eg_acce
     engram_transaction *transaction = transaction_of(edit);
     if (content->parents)
         EG_TRY(make_parents(transaction, path, error));
-    EG_TRY(engram_write_stream(transaction, path, content->source, content->context, expected,
-                               error));
+    EG_TRY(
+        engram_write_stream(transaction, path, content->source, content->context, expected, error));
     return content->mode == UINT32_MAX ? ENGRAM_OK
                                        : engram_set_mode(transaction, path, content->mode, error);
 }

@@ -138,11 +138,11 @@ static void unpin(eg_access_view *view)
 
 /* ---- contents ---- */
 
-/* The state that stat tells of, or ENGRAM_CONFLICT. Of the newest version without naming it: the condition says which state
- * of the file is meant, and that outlives versions. */
+/* The state that stat tells of, or ENGRAM_CONFLICT. Of the newest version without naming it: the
+ * condition says which state of the file is meant, and that outlives versions. */
 static engram_status read_state(eg_access_view *view, const char *path,
-                                const struct engram_stat *stat, eg_access_sink *sink,
-                                void *context, engram_error *error)
+                                const struct engram_stat *stat, eg_access_sink *sink, void *context,
+                                engram_error *error)
 {
     char condition[64 + EG_TOKEN_SIZE], token[EG_TOKEN_SIZE];
     eg_buffer target = {0};

@@ -1,5 +1,5 @@
-/* Changing an engram behind a server. Names go as one transaction, when the edit ends; a content goes as it comes, and is
- * committed by then. */
+/* Changing an engram behind a server. Names go as one transaction, when the edit ends; a content
+ * goes as it comes, and is committed by then. */
 #include "access/document.h"
 #include "access/remote.h"
 #include "base/memory.h"
@@ -44,7 +44,7 @@ engram_status eg_remote_edit_stat(eg_access_edit *edit, const char *path, struct
 
 /* ---- what is expected ---- */
 
-/* "VERSION" alone as the whole token: of the inode that is there. */
+/* "VERSION" alone as the whole token, of the inode that is there: tags have both. */
 static engram_status find_inode(eg_access *access, const char *path, engram_expected *expected,
                                 engram_error *error)
 {
@@ -52,11 +52,6 @@ static engram_status find_inode(eg_access *access, const char *path, engram_expe
     if (expected->what != ENGRAM_TOKEN || expected->inode != 0)
         return ENGRAM_OK;
     EG_TRY(eg_remote_stat_newest(access, path, &stat, error));
-    if (stat.version != expected->version)
-        return eg_fail(error, ENGRAM_CONFLICT,
-                       "%s is %" PRIu64 ".%" PRIu64 ", not %" PRIu64
-                       " as was expected: read it again",
-                       path, stat.inode, stat.version, expected->version);
     expected->inode = stat.inode;
     return ENGRAM_OK;
 }
@@ -86,8 +81,8 @@ static engram_status check_parent(eg_access *access, const char *path, engram_er
 }
 
 static engram_status send_content(remote_edit *edit, const char *path,
-                                  const eg_access_content *content,
-                                  const engram_expected *expected, engram_error *error)
+                                  const eg_access_content *content, const engram_expected *expected,
+                                  engram_error *error)
 {
     char line[EG_TOKEN_SIZE + 32], mode[8];
     eg_buffer target = {0};
@@ -102,10 +97,9 @@ static engram_status send_content(remote_edit *edit, const char *path,
                                .condition = condition_of(expected, line),
                                .source = content->source,
                                .source_context = content->context};
-    engram_status status =
-        call.target != NULL
-            ? eg_http_do(eg_remote_http(edit->base.access), &call, &reply, error)
-            : no_memory(error);
+    engram_status status = call.target != NULL
+                               ? eg_http_do(eg_remote_http(edit->base.access), &call, &reply, error)
+                               : no_memory(error);
     if (status == ENGRAM_OK)
         status = eg_document_number(reply, "version", &edit->version, error);
     json_decref(reply);

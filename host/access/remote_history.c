@@ -35,9 +35,9 @@ static engram_status text_of(const json_t *item, const char *key, const char **t
                              engram_error *error)
 {
     *text = json_string_value(json_object_get(item, key));
-    return *text != NULL ? ENGRAM_OK
-                         : eg_fail(error, ENGRAM_IO,
-                                   "the server's reply has no '%s' that can be read", key);
+    return *text != NULL
+               ? ENGRAM_OK
+               : eg_fail(error, ENGRAM_IO, "the server's reply has no '%s' that can be read", key);
 }
 
 /* ---- what a path was ---- */

@@ -79,8 +79,10 @@ static engram_status next_page(eg_access_view *view, listing *l, json_t **page, 
     add_page(&target, l, view->version);
     engram_status status = eg_remote_get_target(view->access, &target, page, &inner);
     if (status == ENGRAM_NOT_FOUND)
-        return eg_fail(error, status, "%s, and what was listed is not complete; a snapshot keeps one: --at names it",
-                       inner.message);
+        return eg_fail(
+            error, status,
+            "%s, and what was listed is not complete; a snapshot keeps one: --at names it",
+            inner.message);
     return status == ENGRAM_OK ? ENGRAM_OK : eg_fail(error, status, "%s", inner.message);
 }
 

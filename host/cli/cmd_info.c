@@ -49,16 +49,16 @@ static void say_facts(eg_cli *cli)
     eg_output_say(cli,
                   "holds     %" PRIu64 " files (%s), %" PRIu64 " directories, %" PRIu64
                   " links, %" PRIu64 " others\n",
-                  number(cli, "files"), bytes(cli, "bytes_logical", a),
-                  number(cli, "directories"), number(cli, "links"), number(cli, "others"));
+                  number(cli, "files"), bytes(cli, "bytes_logical", a), number(cli, "directories"),
+                  number(cli, "links"), number(cli, "others"));
     eg_output_say(cli, "chunks    %" PRIu64 " (%s) in %" PRIu64 " segments\n",
                   number(cli, "chunks"), bytes(cli, "bytes_chunks", a), number(cli, "segments"));
     eg_output_say(cli, "stored    %s: %s corrections, %s vectors and records\n",
                   bytes(cli, "bytes_stored", a), bytes(cli, "bytes_corrections", b),
                   eg_text_bytes(c, own));
-    eg_output_say(cli, "on disk   %s, %.2f:1\n", bytes(cli, "bytes_on_disk", a),
-                  eg_ratio((double)number(cli, "bytes_logical"),
-                           (double)number(cli, "bytes_on_disk")));
+    eg_output_say(
+        cli, "on disk   %s, %.2f:1\n", bytes(cli, "bytes_on_disk", a),
+        eg_ratio((double)number(cli, "bytes_logical"), (double)number(cli, "bytes_on_disk")));
     eg_output_say(cli, "made with %s, codebook 1 seed %s, level %" PRIu64 ", xxh3-128\n",
                   text_of(d, "chunk"), text_of(json_object_get(d, "codebook"), "seed"),
                   number(cli, "level"));

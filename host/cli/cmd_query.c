@@ -105,8 +105,9 @@ const eg_command eg_command_query = {
         "of the best pair of chunks with its 95 % interval, and how much of the query's chunk lies "
         "within the\n"
         "stored one. A query has at most 100 files as hits; --skip shows those behind the first.\n"
-               "--via root compares only the chunks that bundles of 1,024 promise most of, and misses hits; one command\n"
-               "saves nothing by it, since the bundles are made for it.\n",
+        "--via root compares only the chunks that bundles of 1,024 promise most of, and misses "
+        "hits; one command\n"
+        "saves nothing by it, since the bundles are made for it.\n",
     .examples = "  engram query -e my.engram draft.txt\n"
                 "  engram query -e my.engram -k 3 --min 0.5 --prefix usr/share --json draft.txt\n"
                 "  engram query -e my.engram --skip 10 draft.txt\n"

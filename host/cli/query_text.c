@@ -65,8 +65,8 @@ static void print_exact(const eg_cli *cli, const json_t *hit)
     else if (!json_is_real(json_object_get(hit, "exact_jaccard")))
         printf("%.3f%c  -       ", real(hit, "exact_containment"), mark);
     else
-        printf("%.3f%c  %.3f%c  ", real(hit, "exact_containment"), mark,
-               real(hit, "exact_jaccard"), mark);
+        printf("%.3f%c  %.3f%c  ", real(hit, "exact_containment"), mark, real(hit, "exact_jaccard"),
+               mark);
     printf("%.3f  ", real(hit, "score"));
     print_path(hit);
     putchar('\n');
@@ -91,11 +91,10 @@ static void print_hits(eg_cli *cli, bool exact)
 
 static void say_via(eg_cli *cli, const json_t *via)
 {
-    eg_output_say(cli,
-                  "compared %.0f %% of the chunks, %" PRIu64 " in %" PRIu64 " of %" PRIu64
-                  " bundles\n",
-                  100 * real(via, "share"), number(via, "chunks_read"),
-                  number(via, "bundles_read"), number(via, "bundles"));
+    eg_output_say(
+        cli, "compared %.0f %% of the chunks, %" PRIu64 " in %" PRIu64 " of %" PRIu64 " bundles\n",
+        100 * real(via, "share"), number(via, "chunks_read"), number(via, "bundles_read"),
+        number(via, "bundles"));
     if (json_object_get(via, "recall") != NULL)
         eg_output_say(cli,
                       "found %" PRIu64 " of the %" PRIu64

@@ -1,5 +1,6 @@
-/* What a person who opens the server's address sees: a page that asks the other routes, and their description. Neither
- * tells anything of the engram, so no token is asked for; the page asks for one when it needs it. */
+/* What a person who opens the server's address sees: a page that asks the other routes, and their
+ * description. Neither tells anything of the engram, so no token is asked for; the page asks for
+ * one when it needs it. */
 #include <string.h>
 
 #include "serve/assets.h"

@@ -17,8 +17,7 @@ static engram_status count_one(void *context, const engram_retained *retained, e
     return ENGRAM_OK;
 }
 
-static engram_status on_version(void *context, const engram_retained *retained,
-                                engram_error *error)
+static engram_status on_version(void *context, const engram_retained *retained, engram_error *error)
 {
     listing *l = context;
     (void)error;

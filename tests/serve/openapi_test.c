@@ -1,8 +1,9 @@
-/* The description of the interface against the interface: the same routes with the same parameters, and every example does
- * what the description says.
+/* The description of the interface against the interface: the same routes with the same parameters,
+ * and every example does what the description says.
  *
- * A request is made of what an operation requires, and then one more for each example of what it may have. A parameter that
- * makes sense for another path than the operation's example names it in x-example-path. */
+ * A request is made of what an operation requires, and then one more for each example of what it
+ * may have. A parameter that makes sense for another path than the operation's example names it in
+ * x-example-path. */
 #include "serve/rig.h"
 
 #include <ctype.h>
@@ -27,8 +28,8 @@ static json_t *fetch(rig *r)
     json_error_t where;
     rig_ask(r, "GET /v1/openapi.json", NULL, NULL, &reply);
     assert_int_equal(reply.status, 200);
-    json_t *document = json_loadb((const char *)reply.body.data, reply.body.size,
-                                  JSON_REJECT_DUPLICATES, &where);
+    json_t *document =
+        json_loadb((const char *)reply.body.data, reply.body.size, JSON_REJECT_DUPLICATES, &where);
     if (document == NULL)
         fail_msg("line %d: %s", where.line, where.text);
     rig_reply_fini(&reply);
@@ -170,7 +171,7 @@ typedef struct example {
     json_t *operation;
     json_t *extra; /* a parameter beside those that are required; NULL: none */
     const char *content_type;
-    char *body;    /* NULL: none */
+    char *body; /* NULL: none */
 } example;
 
 /* In fresh memory: a string as it is, anything else as JSON. */
@@ -221,8 +222,7 @@ static void make_headers(const example *e, char *headers, size_t room)
             json_object_get(e->extra, "example"), "\r\n");
 }
 
-static void check_body(const example *e, const char *what, const rig_reply *reply,
-                       json_t *response)
+static void check_body(const example *e, const char *what, const rig_reply *reply, json_t *response)
 {
     char type[256], why[256] = "";
     json_t *content = json_object_get(response, "content");
@@ -231,7 +231,8 @@ static void check_body(const example *e, const char *what, const rig_reply *repl
     json_t *media = json_object_get(content, type);
     if ((content == NULL) != (*type == 0) || (content != NULL && media == NULL))
         fail_msg("%s: '%s' is no content that is described", what, type);
-    if (strcmp(type, "application/json") != 0 || json_is_true(json_object_get(e->operation, "x-endless")))
+    if (strcmp(type, "application/json") != 0 ||
+        json_is_true(json_object_get(e->operation, "x-endless")))
         return;
     json_t *value = json_loadb((const char *)reply->body.data, reply->body.size, 0, NULL);
     if (!schema_fits(e->document, json_object_get(media, "schema"), value, why))
@@ -321,7 +322,8 @@ static size_t run_bodies(rig *r, example *e)
         run_example(r, e);
     json_object_foreach(content, type, media)
     {
-        json_t *examples = json_object_get(media, "examples"), *single = json_object_get(media, "example");
+        json_t *examples = json_object_get(media, "examples"),
+               *single = json_object_get(media, "example");
         e->content_type = single != NULL || examples != NULL ? type : e->content_type;
         json_object_foreach(examples, name, one)
         {
@@ -345,7 +347,8 @@ static size_t run_operation(rig *r, json_t *document, const char *pattern, const
 {
     size_t i;
     json_t *p;
-    example e = {.document = document, .pattern = pattern, .method = method, .operation = operation};
+    example e = {
+        .document = document, .pattern = pattern, .method = method, .operation = operation};
     size_t count = run_bodies(r, &e);
     if (count == 0)
         fail_msg("%s %s has no example", method, pattern);

@@ -115,7 +115,7 @@ bool schema_fits(json_t *document, json_t *schema, json_t *value, char why[256])
     json_t *items = json_object_get(schema, "items");
     if (items == NULL || !json_is_array(value))
         return true;
-    json_array_foreach(value, i, one) if (!schema_fits(document, items, one, why))
-        return say(why, "in an item", "");
+    json_array_foreach(value, i, one) if (!schema_fits(document, items, one, why)) return say(
+        why, "in an item", "");
     return true;
 }
