@@ -200,7 +200,7 @@ static void later_replies(void **state)
     (void)state;
     snprintf(file, sizeof file, HEAD "%zu\r\n\r\n%s", strlen(FILE_ENTRY), FILE_ENTRY);
     expect(use_list, ENGRAM_IO, "'entries'",
-           (const char *[]){ROOT, HEAD "27\r\n\r\n{\"entries\":[],\"next\":\"/v1/\"}", NULL});
+           (const char *[]){ROOT, HEAD "28\r\n\r\n{\"entries\":[],\"next\":\"/v1/\"}", NULL});
     expect(use_list, ENGRAM_IO, "'entries'", (const char *[]){ROOT, HEAD "2\r\n\r\n{}", NULL});
     expect(use_list, ENGRAM_IO, "'kind'",
            (const char *[]){ROOT, HEAD "17\r\n\r\n{\"entries\":[\"a\"]}", NULL});
