@@ -130,7 +130,9 @@ static void nonsense(void **state)
     json_object_set_new(object, "kind", json_string("symlink"));
     assert_refused(object, "target", json_integer(1));
     json_decref(object);
-    assert_refused(json_array(), "x", NULL);
+    object = json_array();
+    assert_refused(object, "x", NULL);
+    json_decref(object);
 }
 
 static void targets(void **state)
