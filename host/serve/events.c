@@ -9,7 +9,7 @@
 
 enum {
     WAIT_MS = 250,           /* for a commit; then it looks whether anybody listens */
-    WAKE_NS = 5000000,       /* between two wake-ups of the streams: what comes meanwhile goes with the next */
+    WAKE_NS = 20000000,      /* between two wake-ups of the streams: what comes meanwhile goes with the next */
     RING_SIZE = 16 << 20,
     KEEPALIVE_S = 15,
     PAUSE_MS = 100           /* after a failure */

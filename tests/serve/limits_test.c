@@ -178,6 +178,45 @@ static void connections_of_an_address(void **state)
     rig_fini(&r);
 }
 
+/* ---- the queue ---- */
+
+/* One worker, and room for one request that waits: of many at once some are told to come again. Returns how many. */
+static int ask_at_once(rig *r)
+{
+    enum { COUNT = 64 };
+    static const char request[] = "PUT /v1/files/f HTTP/1.1\r\nHost: localhost\r\nContent-Length: 1\r\n\r\nx";
+    int fds[COUNT], refused = 0;
+    for (int i = 0; i < COUNT; i++)
+        fds[i] = rig_connect(r);
+    for (int i = 0; i < COUNT; i++)
+        assert_true(rig_send_text(fds[i], request));
+    for (int i = 0; i < COUNT; i++) {
+        rig_reply reply;
+        char value[256];
+        rig_receive(fds[i], false, &reply);
+        bool is_refused = reply.status == 503;
+        assert_true(is_refused || reply.status == 200 || reply.status == 201);
+        assert_true(!is_refused || strcmp(rig_header(&reply, "Retry-After", value), "1") == 0);
+        refused += is_refused;
+        rig_reply_fini(&reply);
+        close(fds[i]);
+    }
+    return refused;
+}
+
+static void the_queue_is_bounded(void **state)
+{
+    rig r;
+    (void)state;
+    rig_init(&r, (const char *[]){"--workers", "1", "--queue", "1", NULL});
+    int refused = 0;
+    for (int round = 0; round < 200 && refused == 0; round++)
+        refused = ask_at_once(&r);
+    assert_true(refused > 0);
+    rig_expect(&r, "PUT /v1/files/f", NULL, "y", 200, NULL);
+    rig_fini(&r);
+}
+
 /* ---- settings ---- */
 
 static void settings(void **state)
@@ -217,6 +256,7 @@ int main(void)
         cmocka_unit_test(sizes),
         cmocka_unit_test(buffers),
         cmocka_unit_test(connections_of_an_address),
+        cmocka_unit_test(the_queue_is_bounded),
         cmocka_unit_test(settings),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
