@@ -129,6 +129,19 @@ static void check_references(json_t *document, json_t *value)
     json_array_foreach(value, i, one) check_references(document, one);
 }
 
+static void check_examples(json_t *document, const char *path, const json_t *operation)
+{
+    size_t i;
+    json_t *p;
+    json_array_foreach(json_object_get(operation, "parameters"), i, p)
+    {
+        char why[256] = "";
+        json_t *example = json_object_get(p, "example");
+        if (example != NULL && !schema_fits(document, json_object_get(p, "schema"), example, why))
+            fail_msg("%s: the example of %s: %s", path, text_of(p, "name"), why);
+    }
+}
+
 static void check_operation(const char *path, const char *method, const json_t *operation)
 {
     const char *key;
@@ -156,7 +169,11 @@ static void form(void **state)
     json_object_foreach(json_object_get(document, "paths"), path, item)
     {
         assert_int_equal(path[0], '/');
-        json_object_foreach(item, method, operation) check_operation(path, method, operation);
+        json_object_foreach(item, method, operation)
+        {
+            check_operation(path, method, operation);
+            check_examples(document, path, operation);
+        }
     }
     check_references(document, document);
     json_decref(document);
