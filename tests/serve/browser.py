@@ -15,6 +15,10 @@ def program():
     return next((path for path in map(shutil.which, PROGRAMS) if path), None)
 
 
+class Gone(Exception):
+    """The page was left while it was asked."""
+
+
 class Browser:
     def __init__(self):
         import websocket  # python3-websocket
@@ -42,6 +46,8 @@ class Browser:
         while True:
             message = json.loads(self.socket.recv())
             if message.get("id") == self.count:
+                if "navigated" in message.get("error", {}).get("message", ""):
+                    raise Gone
                 assert "error" not in message, "%s: %s" % (method, message["error"])
                 return message["result"]
             self.events.append(message)
@@ -54,9 +60,15 @@ class Browser:
     def until(self, expression):
         """Waits until an expression is true."""
         end = time.monotonic() + PATIENCE
-        while not self.value("!!(%s)" % expression):
+        while not self.holds(expression):
             assert time.monotonic() < end, "waited in vain for %s on:\n%s" % (expression, self.value("document.body.innerText"))
             time.sleep(0.05)
+
+    def holds(self, expression):
+        try:
+            return self.value("!!(%s)" % expression)
+        except Gone:
+            return False
 
     def text(self, selector="main"):
         return self.value("document.querySelector(%s).innerText" % json.dumps(selector))
@@ -66,6 +78,11 @@ class Browser:
 
     def open(self, address):
         self.do("Page.navigate", url=address)
+
+    def reload(self):
+        self.value("window.isOld = true")
+        self.do("Page.reload")
+        self.until("!window.isOld && document.readyState === 'complete'")
 
     def go(self, hash_):
         self.value("location.hash = %s" % json.dumps(hash_))

@@ -172,7 +172,7 @@ def test_token(browser, server):
     browser.shows("secret.txt")
     browser.shows("1 files", "#state")
     assert browser.value("Object.values(sessionStorage).join() + '|' + localStorage.length + document.cookie") == "0123456789abcdef-right|0"
-    browser.do("Page.reload")
+    browser.reload()
     browser.shows("secret.txt")
     browser.click("#forget")
     browser.until("document.querySelector('dialog')?.open")
