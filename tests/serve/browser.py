@@ -1,7 +1,9 @@
 """A headless Chromium, driven over its DevTools protocol: one tab, commands one after another."""
 import json
+import os
 import re
 import shutil
+import signal
 import subprocess
 import tempfile
 import time
@@ -26,7 +28,8 @@ class Browser:
         # Without its sandbox, which not every machine lets it make: all it sees is our own page.
         arguments = [program(), "--headless", "--no-sandbox", "--disable-gpu", "--disable-dev-shm-usage", "--remote-debugging-port=0",
                      "--remote-allow-origins=*", "--user-data-dir=" + self.folder, "about:blank"]
-        self.process = subprocess.Popen(arguments, stderr=subprocess.PIPE, stdout=subprocess.DEVNULL, text=True)
+        # The program may be a script around the browser: the group of both is what ends.
+        self.process = subprocess.Popen(arguments, stderr=subprocess.PIPE, stdout=subprocess.DEVNULL, text=True, start_new_session=True)
         self.socket = websocket.create_connection(self.find_tab(), timeout=PATIENCE)
         self.count, self.events = 0, []
         for domain in ("Page", "Runtime", "DOM", "Log"):
@@ -38,6 +41,7 @@ class Browser:
             if found:
                 with urllib.request.urlopen("http://%s/json" % found.group(1)) as reply:
                     return next(tab for tab in json.load(reply) if tab["type"] == "page")["webSocketDebuggerUrl"]
+        os.killpg(self.process.pid, signal.SIGKILL)
         raise AssertionError("the browser did not start")
 
     def do(self, method, **parameters):
@@ -113,8 +117,8 @@ class Browser:
         return said + thrown
 
     def close(self):
-        self.socket.close()
-        self.process.terminate()
+        os.killpg(self.process.pid, signal.SIGKILL)
         self.process.wait()
+        self.socket.close()
         self.process.stderr.close()
         shutil.rmtree(self.folder, ignore_errors=True)
