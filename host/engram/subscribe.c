@@ -1,10 +1,11 @@
 /* Changes as they are committed: how each retained version differs from the one before it.
  *
- * A subscription has pinned the version up to which it has told everything. For the next event beyond that it pins the next
- * version that is retained and compares the two, in the thread that asks; so writers do nothing for it but to wake those who
- * wait (watch.h), and one who asks seldom costs them nothing either: it gets fewer and larger steps, since versions between
- * may have gone, and each step is whole. What it holds in memory is one step, of CHANGES_MAX changes at most: a larger one is
- * told as a gap, like one that begins at a version that is not retained. */
+ * A subscription has pinned the version up to which it has told everything. For the next event
+ * beyond that it pins the next version that is retained and compares the two, in the thread that
+ * asks; so writers do nothing for it but to wake those who wait (watch.h), and one who asks seldom
+ * costs them nothing either: it gets fewer and larger steps, since versions between may have gone,
+ * and each step is whole. What it holds in memory is one step, of CHANGES_MAX changes at most: a
+ * larger one is told as a gap, like one that begins at a version that is not retained. */
 #include "base/clock.h"
 #include "base/memory.h"
 #include "base/status.h"
@@ -20,9 +21,9 @@ typedef struct kept_change {
 
 struct engram_subscription {
     eg_engram *engram;
-    eg_version at;      /* all up to here is told, or in the list */
-    uint64_t from;      /* what the list tells of begins here */
-    bool has_gap;       /* instead of a list */
+    eg_version at; /* all up to here is told, or in the list */
+    uint64_t from; /* what the list tells of begins here */
+    bool has_gap;  /* instead of a list */
     kept_change *list;
     size_t next, count, capacity;
     eg_buffer text;
@@ -68,8 +69,8 @@ static engram_status first_in_catalog(eg_engram *e, uint64_t after, uint64_t *nu
     return status == ENGRAM_NOT_FOUND ? ENGRAM_OK : status;
 }
 
-/* The oldest retained version that is newer than `after`, pinned. One of the catalog may be let go of between the look and the
- * pin: then the look is repeated. */
+/* The oldest retained version that is newer than `after`, pinned. One of the catalog may be let go
+ * of between the look and the pin: then the look is repeated. */
 static engram_status pin_next(eg_engram *e, uint64_t after, eg_version *version, bool *found,
                               engram_error *error)
 {
@@ -245,7 +246,9 @@ engram_status engram_next_event(engram_subscription *s, uint32_t timeout_ms, eng
         eg_version next;
         bool found;
         EG_TRY(pin_next(s->engram, s->at.number, &next, &found, error));
-        if (found || pin_newest(s->engram, s->at.number, &next)) /* a version that only has a new name changes nothing: then on to the next */
+        if (found ||
+            pin_newest(s->engram, s->at.number, &next)) /* a version that only has a new name
+                                                           changes nothing: then on to the next */
             EG_TRY(step(s, &next, error));
         else if (timeout_ms == 0 ||
                  !eg_watch_wait(&s->engram->watch, is_there_newer, s, deadline_ns))

@@ -1,5 +1,6 @@
-/* See watch.h. No wake-up is lost: one who waits is counted before it looks, and a ring comes after what it tells of was
- * written; so either the one who waits sees it, or the ringer sees that somebody waits, and the lock puts the two in order. */
+/* See watch.h. No wake-up is lost: one who waits is counted before it looks, and a ring comes after
+ * what it tells of was written; so either the one who waits sees it, or the ringer sees that
+ * somebody waits, and the lock puts the two in order. */
 #include "engram/watch.h"
 
 #include <time.h>
@@ -51,7 +52,8 @@ static void sleep_until(eg_watch *w, uint64_t deadline_ns)
     pthread_cond_broadcast(&w->others);
 }
 
-bool eg_watch_wait(eg_watch *w, bool (*has_come)(void *context), void *context, uint64_t deadline_ns)
+bool eg_watch_wait(eg_watch *w, bool (*has_come)(void *context), void *context,
+                   uint64_t deadline_ns)
 {
     bool come;
     pthread_mutex_lock(&w->lock);

@@ -24,7 +24,8 @@ static int value_of(char digit)
 /* How many of the last four characters count; 0: the end is not as it must be. */
 static size_t last_digits(const char *text, size_t size)
 {
-    size_t pads = size >= 1 && text[size - 1] == '=' ? (size >= 2 && text[size - 2] == '=' ? 2 : 1) : 0;
+    size_t pads =
+        size >= 1 && text[size - 1] == '=' ? (size >= 2 && text[size - 2] == '=' ? 2 : 1) : 0;
     return 4 - pads;
 }
 

@@ -1,4 +1,5 @@
-/* From queries to the stored chunks that are most like theirs: cutting, encoding and one scan for all of them. */
+/* From queries to the stored chunks that are most like theirs: cutting, encoding and one scan for
+ * all of them. */
 #include "base/memory.h"
 #include "base/status.h"
 #include "search/internal.h"

@@ -204,14 +204,16 @@ static double seconds_since(uint64_t start_ns)
     return (double)(eg_clock_monotonic_ns() - start_ns) / 1e9;
 }
 
-/* The rows that count: shared with other queries, or, where bundles narrow them, the query's own. */
+/* The rows that count: shared with other queries, or, where bundles narrow them, the query's own.
+ */
 typedef struct counted_rows {
     const eg_live *live, *shared;
     eg_live own;
 } counted_rows;
 
-static engram_status take_live(eg_searcher *s, const eg_version *version, const eg_query_options *options,
-                               counted_rows *rows, engram_error *error)
+static engram_status take_live(eg_searcher *s, const eg_version *version,
+                               const eg_query_options *options, counted_rows *rows,
+                               engram_error *error)
 {
     bool is_own = options->via_root_share > 0;
     EG_TRY(is_own ? eg_live_init(s, version, options, &rows->own, error)

@@ -1,4 +1,5 @@
-/* The hub: one thread that makes the text of each version and wakes the streams that wait for it. */
+/* The hub: one thread that makes the text of each version and wakes the streams that wait for it.
+ */
 #include "serve/events_internal.h"
 
 #include <time.h>
@@ -8,11 +9,12 @@
 #include "base/memory.h"
 
 enum {
-    WAIT_MS = 250,           /* for a commit; then it looks whether anybody listens */
-    WAKE_NS = 20000000,      /* between two wake-ups of the streams: what comes meanwhile goes with the next */
+    WAIT_MS = 250, /* for a commit; then it looks whether anybody listens */
+    WAKE_NS =
+        20000000, /* between two wake-ups of the streams: what comes meanwhile goes with the next */
     RING_SIZE = 16 << 20,
     KEEPALIVE_S = 15,
-    PAUSE_MS = 100           /* after a failure */
+    PAUSE_MS = 100 /* after a failure */
 };
 
 /* ---- the ring, under the lock ---- */
@@ -59,8 +61,8 @@ static void unpark(eg_stream *s)
     s->link = NULL;
 }
 
-/* All of them, or those that were silent for too long. Jobs are pushed under the lock: a stream that is not in the list is
- * somebody else's already. */
+/* All of them, or those that were silent for too long. Jobs are pushed under the lock: a stream
+ * that is not in the list is somebody else's already. */
 static void wake(eg_events *e, bool all)
 {
     uint64_t now = eg_clock_monotonic_ns(),
@@ -87,8 +89,9 @@ static eg_told *make_told(const eg_buffer *text, uint64_t from, uint64_t to)
     return told;
 }
 
-/* What was gathered of a version goes into the ring, behind what is there: versions without changes are passed over. Without
- * memory for it the ring begins anew behind that version, and streams find a gap. */
+/* What was gathered of a version goes into the ring, behind what is there: versions without changes
+ * are passed over. Without memory for it the ring begins anew behind that version, and streams find
+ * a gap. */
 static void tell(eg_events *e, eg_buffer *text, uint64_t version, uint64_t changes)
 {
     pthread_mutex_lock(&e->lock);
@@ -120,19 +123,22 @@ static bool is_listened_to(eg_events *e)
     return is;
 }
 
-/* Milliseconds to wait for the next event: until the streams are to be woken, when there is news for them. */
+/* Milliseconds to wait for the next event: until the streams are to be woken, when there is news
+ * for them. */
 static uint32_t patience(bool has_news, uint64_t woken_ns)
 {
     uint64_t passed = eg_clock_monotonic_ns() - woken_ns;
-    return !has_news ? WAIT_MS : passed >= WAKE_NS ? 0 : (uint32_t)((WAKE_NS - passed) / 1000000 + 1);
+    return !has_news           ? WAIT_MS
+           : passed >= WAKE_NS ? 0
+                               : (uint32_t)((WAKE_NS - passed) / 1000000 + 1);
 }
 
 typedef struct listening {
     eg_events *events;
     eg_buffer text;
-    uint64_t changes;  /* in text */
-    bool is_whole;     /* text has no part of a version */
-    bool has_news;     /* since the streams were woken */
+    uint64_t changes; /* in text */
+    bool is_whole;    /* text has no part of a version */
+    bool has_news;    /* since the streams were woken */
     uint64_t woken_ns;
 } listening;
 
@@ -168,8 +174,8 @@ static void listen(eg_events *e)
     while (!l.is_whole || is_listened_to(e)) {
         engram_event event;
         engram_error error = {0};
-        engram_status status = engram_next_event(
-            e->subscription, patience(l.has_news, l.woken_ns), &event, &error);
+        engram_status status =
+            engram_next_event(e->subscription, patience(l.has_news, l.woken_ns), &event, &error);
         if (status == ENGRAM_OK)
             take_event(&l, &event);
         else if (status != ENGRAM_BUSY)
@@ -213,8 +219,9 @@ engram_status eg_events_create(eg_workers *workers, const eg_events_options *opt
     if (e == NULL)
         return eg_fail(error, ENGRAM_NO_MEMORY, "out of memory for the stream of changes");
     e->workers = workers;
-    e->options = (eg_events_options){.ring_size = o.ring_size != 0 ? o.ring_size : RING_SIZE,
-                                     .keepalive_s = o.keepalive_s != 0 ? o.keepalive_s : KEEPALIVE_S};
+    e->options =
+        (eg_events_options){.ring_size = o.ring_size != 0 ? o.ring_size : RING_SIZE,
+                            .keepalive_s = o.keepalive_s != 0 ? o.keepalive_s : KEEPALIVE_S};
     pthread_mutex_init(&e->lock, NULL);
     pthread_cond_init(&e->changed, NULL);
     int failed = pthread_create(&e->thread, NULL, run, e);

@@ -70,6 +70,10 @@ void eg_events_metrics_write(eg_server *server, eg_buffer *out)
 }
 
 const eg_route eg_routes_events[] = {
-    {.method = "GET", .pattern = "/v1/events", .parameters = "after", .handle = events, .done = done},
+    {.method = "GET",
+     .pattern = "/v1/events",
+     .parameters = "after",
+     .handle = events,
+     .done = done},
     {0},
 };

@@ -4,8 +4,8 @@
  *   event: change  one change, as 'engram diff --json' says it, with version and time
  *   event: gap     changes that are not told, and what to read instead
  *
- * The last event of a version has its number as id, so that who comes again with Last-Event-ID misses nothing; of a version
- * that was told half it gets all again. */
+ * The last event of a version has its number as id, so that who comes again with Last-Event-ID
+ * misses nothing; of a version that was told half it gets all again. */
 #include <inttypes.h>
 #include <stdio.h>
 
@@ -26,7 +26,8 @@ static int append(const char *bytes, size_t size, void *out)
 void eg_events_write_start(eg_buffer *out, uint64_t version)
 {
     char text[160];
-    snprintf(text, sizeof text, "retry: 2000\nevent: start\nid: %" PRIu64 "\ndata: {\"version\":%" PRIu64 "}\n\n",
+    snprintf(text, sizeof text,
+             "retry: 2000\nevent: start\nid: %" PRIu64 "\ndata: {\"version\":%" PRIu64 "}\n\n",
              version, version);
     write_text(out, text);
 }

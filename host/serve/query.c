@@ -1,7 +1,8 @@
 /* Similarity: what is stored that is like the body, like a vector, like a stored file.
  *
- * All requests ask one searcher. It merges what is asked at the same time into batches of the device, so a request costs the
- * less the more of them there are; its answer is the one that it would have alone. */
+ * All requests ask one searcher. It merges what is asked at the same time into batches of the
+ * device, so a request costs the less the more of them there are; its answer is the one that it
+ * would have alone. */
 #include "serve/query.h"
 
 #include <strings.h>
@@ -97,8 +98,8 @@ engram_status eg_query_reply(const eg_request *request, eg_reply *reply, const e
     eg_query_result *results = eg_alloc_zero(count, sizeof *results);
     if (results == NULL)
         return eg_fail(error, ENGRAM_NO_MEMORY, "out of memory for a query");
-    engram_status status = eg_searcher_query_all(server->searcher, version, inputs, count, options,
-                                                 results, error);
+    engram_status status =
+        eg_searcher_query_all(server->searcher, version, inputs, count, options, results, error);
     if (status == ENGRAM_OK) {
         double seconds = eg_seconds_since(start);
         json_t *document = many ? answers_json(results, count, options, seconds) : json_object();

@@ -1,8 +1,9 @@
 /* Many queries in one request: one scan for all of them.
  *
- * The body is vectors one after another (query.h), or a JSON document {"queries": [{"text": "..."}, {"base64": "..."},
- * {"vector": "512 hexadecimal digits", "spread": N}, ...]}: content as text or in base64, or a vector as /v1/vectors gives it.
- * The parameters are every query's. */
+ * The body is vectors one after another (query.h), or a JSON document {"queries": [{"text": "..."},
+ * {"base64": "..."},
+ * {"vector": "512 hexadecimal digits", "spread": N}, ...]}: content as text or in base64, or a
+ * vector as /v1/vectors gives it. The parameters are every query's. */
 #include <ctype.h>
 
 #include "base/memory.h"
@@ -14,8 +15,8 @@ enum { QUERIES_MAX = 4096 };
 typedef struct batch {
     eg_query_input *inputs; /* QUERIES_MAX */
     size_t count;
-    eg_buffer bytes;  /* what was decoded; inputs point into it when all is */
-    size_t *offsets;  /* of each input's, there */
+    eg_buffer bytes; /* what was decoded; inputs point into it when all is */
+    size_t *offsets; /* of each input's, there */
 } batch;
 
 static void batch_fini(batch *b)
@@ -95,7 +96,8 @@ static engram_status read_queries(batch *b, json_t *document, engram_error *erro
     if (b->bytes.failed)
         return eg_fail(error, ENGRAM_NO_MEMORY, "out of memory for a batch of queries");
     for (size_t i = 0; i < b->count; i++) {
-        const uint8_t *at = b->bytes.size != 0 ? b->bytes.data + b->offsets[i] : (const uint8_t *)"";
+        const uint8_t *at =
+            b->bytes.size != 0 ? b->bytes.data + b->offsets[i] : (const uint8_t *)"";
         if (b->inputs[i].vector != NULL)
             b->inputs[i].vector = at;
         else
@@ -107,7 +109,8 @@ static engram_status read_queries(batch *b, json_t *document, engram_error *erro
 static engram_status read_json(batch *b, eg_view body, engram_error *error)
 {
     json_error_t where;
-    json_t *document = json_loadb((const char *)body.data, body.size, JSON_REJECT_DUPLICATES, &where);
+    json_t *document =
+        json_loadb((const char *)body.data, body.size, JSON_REJECT_DUPLICATES, &where);
     if (document == NULL)
         return eg_fail(error, ENGRAM_INVALID, "the body is no JSON document: line %d: %s",
                        where.line, where.text);
@@ -155,8 +158,8 @@ static engram_status ask(const batch *b, const eg_request *request, eg_reply *re
     EG_TRY(eg_query_read_options(request, &options, error));
     EG_TRY(check_size(b, &options, error));
     EG_TRY(eg_engram_pin_at(request->engram, eg_request_parameter(request, "at"), &version, error));
-    engram_status status = eg_query_reply(request, reply, &version, b->inputs, b->count, true,
-                                          &options, error);
+    engram_status status =
+        eg_query_reply(request, reply, &version, b->inputs, b->count, true, &options, error);
     eg_version_release(&version);
     return status;
 }

@@ -9,7 +9,8 @@ static void write_lane(eg_server *server, eg_buffer *out, eg_operation operation
     char family[80];
     eg_searcher_get_metrics(server->searcher, operation, &m);
     snprintf(family, sizeof family, "engram_query_%s_calls_total", name);
-    eg_metrics_single(out, family, "counter", "What requests asked of the device.", (double)m.calls);
+    eg_metrics_single(out, family, "counter", "What requests asked of the device.",
+                      (double)m.calls);
     snprintf(family, sizeof family, "engram_query_%s_batches_total", name);
     eg_metrics_single(out, family, "counter", "Batches in which it was done.", (double)m.batches);
     snprintf(family, sizeof family, "engram_query_%s_items_total", name);

@@ -1,7 +1,8 @@
-/* One client's stream of changes: from the history until it is where the ring begins, then from the ring.
+/* One client's stream of changes: from the history until it is where the ring begins, then from the
+ * ring.
  *
- * A stream is its request's: one thread at a time uses it. The lock of the hub guards what both see: the ring, and the list of
- * those put aside. */
+ * A stream is its request's: one thread at a time uses it. The lock of the hub guards what both
+ * see: the ring, and the list of those put aside. */
 #include "base/clock.h"
 #include "base/memory.h"
 #include "serve/events_internal.h"
@@ -115,7 +116,8 @@ static size_t find(const eg_events *e, uint64_t told_to)
     return low;
 }
 
-/* The next text of the ring becomes current; what has gone before it was reached is a gap. Under the lock. */
+/* The next text of the ring becomes current; what has gone before it was reached is a gap. Under
+ * the lock. */
 static void take_next(eg_stream *s)
 {
     eg_events *e = s->events;

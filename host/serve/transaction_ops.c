@@ -156,9 +156,11 @@ static engram_status with_content(performing *p, bool appends, engram_error *err
     if (status == ENGRAM_OK && !found)
         status = bad("text or base64", "the content", error);
     if (status == ENGRAM_OK && appends)
-        status = engram_append(p->transaction, path, content.data, content.size, &p->expected, error);
+        status =
+            engram_append(p->transaction, path, content.data, content.size, &p->expected, error);
     else if (status == ENGRAM_OK)
-        status = engram_write(p->transaction, path, content.data, content.size, &p->expected, error);
+        status =
+            engram_write(p->transaction, path, content.data, content.size, &p->expected, error);
     eg_buffer_fini(&content);
     return status;
 }
@@ -183,7 +185,8 @@ static engram_status op_truncate(performing *p, engram_error *error)
     EG_TRY(read_number(p, "size", 0, INT64_MAX, &size, error));
     if (size < 0)
         return bad("size", "a whole number", error);
-    return engram_truncate(p->transaction, p->operand->path.text, (uint64_t)size, &p->expected, error);
+    return engram_truncate(p->transaction, p->operand->path.text, (uint64_t)size, &p->expected,
+                           error);
 }
 
 /* ---- names ---- */

@@ -1,7 +1,8 @@
 /* Transactions: many operations, all or nothing, durable before they are answered.
  *
- * The operations are done in their order in one transaction of the library, each seeing those before it. When another commit
- * was in the way all are done again from the newest version, unless the request says that this is a failure. */
+ * The operations are done in their order in one transaction of the library, each seeing those
+ * before it. When another commit was in the way all are done again from the newest version, unless
+ * the request says that this is a failure. */
 #include "serve/transactions.h"
 
 #include "base/memory.h"
@@ -9,7 +10,7 @@
 
 enum { OPERATIONS_MAX = 10000, BODY_MAX = 64 << 20 };
 
-typedef struct outcome { /* of an operation that has left something at its path */
+typedef struct outcome {     /* of an operation that has left something at its path */
     uint64_t inode, version; /* version 0: that of the commit */
     bool known;
 } outcome;
@@ -19,7 +20,7 @@ typedef struct transacting {
     outcome *outcomes;  /* of each */
     eg_operand operand; /* the one at hand */
     size_t index;
-    bool is_refused;    /* an operation, by what it expects */
+    bool is_refused; /* an operation, by what it expects */
 } transacting;
 
 /* ---- doing it ---- */
@@ -55,7 +56,8 @@ static engram_status run_all(void *context, engram_transaction *transaction, eng
                                                 transaction, &t->operand, &inner);
         if (status == ENGRAM_OK)
             status = note_outcome(t, transaction, t->index, &inner);
-        t->is_refused = t->operand.expects && (status == ENGRAM_CONFLICT || status == ENGRAM_EXISTS);
+        t->is_refused =
+            t->operand.expects && (status == ENGRAM_CONFLICT || status == ENGRAM_EXISTS);
         if (status != ENGRAM_OK)
             return tell(t, status, &inner, error);
     }
@@ -66,7 +68,8 @@ static engram_status run_all(void *context, engram_transaction *transaction, eng
 
 static json_t *outcome_json(json_t *operation, const outcome *o, uint64_t version)
 {
-    static const char *const keys[] = {"op", "path", "path_base64", "from", "from_base64", "to", "to_base64"};
+    static const char *const keys[] = {"op",          "path", "path_base64", "from",
+                                       "from_base64", "to",   "to_base64"};
     char token[EG_TOKEN_SIZE];
     const struct engram_stat stat = {.inode = o->inode,
                                      .version = o->version != 0 ? o->version : version};

@@ -1,7 +1,7 @@
 /* Hypervectors of a body: of its chunks, as the engram cuts them, or of the whole as one chunk.
  *
- * As JSON, or, if that is what the client accepts, as bytes that /v1/query and /v1/query/batch take: vectors of 256 bytes each,
- * or of 260, with the spread behind each. */
+ * As JSON, or, if that is what the client accepts, as bytes that /v1/query and /v1/query/batch
+ * take: vectors of 256 bytes each, or of 260, with the spread behind each. */
 #include "base/memory.h"
 #include "report/query.h"
 #include "serve/internal.h"
@@ -66,9 +66,9 @@ static engram_status reply_bytes(const encoding *e, eg_reply *reply, bool with_s
         eg_buffer_fini(&out);
         return no_memory(error);
     }
-    eg_reply_buffer(reply, 200,
-                    with_spread ? "application/x-engram-vector-spread" : "application/x-engram-vector",
-                    &out);
+    eg_reply_buffer(
+        reply, 200,
+        with_spread ? "application/x-engram-vector-spread" : "application/x-engram-vector", &out);
     return ENGRAM_OK;
 }
 
@@ -78,7 +78,8 @@ static engram_status reply_json(const eg_request *request, const encoding *e, eg
     unsigned long failures = eg_json_failures();
     json_t *document = json_object(), *vectors = json_array();
     for (size_t i = 0; i < e->count; i++) {
-        json_t *object = eg_vector_json(e->vectors + i * ENGRAM_BLOCKS, e->spreads[i], e->chunks[i].size);
+        json_t *object =
+            eg_vector_json(e->vectors + i * ENGRAM_BLOCKS, e->spreads[i], e->chunks[i].size);
         eg_json_put_number(object, "offset", (uint64_t)(e->chunks[i].data - e->chunks[0].data));
         eg_json_put(vectors, NULL, object);
     }
@@ -91,7 +92,8 @@ engram_status eg_vectors(eg_request *request, eg_reply *reply, engram_error *err
 {
     encoding e = {0};
     const char *accept = eg_request_header(request, "Accept");
-    bool with_spread = accept != NULL && strstr(accept, "application/x-engram-vector-spread") != NULL;
+    bool with_spread =
+        accept != NULL && strstr(accept, "application/x-engram-vector-spread") != NULL;
     bool as_bytes = accept != NULL && strstr(accept, "application/x-engram-vector") != NULL;
     engram_status status = encode(request, &e, error);
     if (status == ENGRAM_OK)

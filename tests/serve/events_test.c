@@ -1,4 +1,5 @@
-/* The stream of changes: to clients over HTTP, and, where it must be known who has read what, the hub and its streams alone. */
+/* The stream of changes: to clients over HTTP, and, where it must be known who has read what, the
+ * hub and its streams alone. */
 #include "serve/rig.h"
 
 #include <jansson.h>
@@ -87,7 +88,8 @@ static void expect_start(client *c, long long version)
 }
 
 /* id -1: it is not the last of its version. */
-static void expect_change(client *c, const char *letter, const char *path, long long version, long long id)
+static void expect_change(client *c, const char *letter, const char *path, long long version,
+                          long long id)
 {
     event e;
     assert_true(client_next(c, &e));
@@ -124,7 +126,8 @@ static void as_they_are_committed(void **state)
     expect_change(&c, "A", "a", 2, 2);
     put(&r, "a", "2");
     rig_expect(&r, "POST /v1/transactions", NULL,
-               "{\"operations\":[{\"op\":\"mkdir\",\"path\":\"d\"},{\"op\":\"mv\",\"from\":\"a\",\"to\":\"d/b\"},"
+               "{\"operations\":[{\"op\":\"mkdir\",\"path\":\"d\"},{\"op\":\"mv\",\"from\":\"a\","
+               "\"to\":\"d/b\"},"
                "{\"op\":\"rm\",\"path\":\"before\"}]}",
                200, NULL);
     expect_change(&c, "M", "a", 3, 3);
@@ -320,7 +323,8 @@ static engram_status write_name(void *context, engram_transaction *tx, engram_er
 static void commit(hub *h, const char *name)
 {
     engram_error error = {0};
-    assert_int_equal(engram_run(h->engram, NULL, write_name, (void *)(uintptr_t)name, NULL, &error), ENGRAM_OK);
+    assert_int_equal(engram_run(h->engram, NULL, write_name, (void *)(uintptr_t)name, NULL, &error),
+                     ENGRAM_OK);
 }
 
 static void wait_until_told(hub *h, uint64_t count)
@@ -431,7 +435,8 @@ static void put_aside_and_woken(void **state)
     while (atomic_load(&w.runs) < 22)
         usleep(500);
     assert_false(eg_stream_park(s, &w.job));
-    assert_int_equal(eg_stream_open(h.events, h.engram, ENGRAM_NEWEST, &(eg_stream *){NULL}, NULL), ENGRAM_BUSY);
+    assert_int_equal(eg_stream_open(h.events, h.engram, ENGRAM_NEWEST, &(eg_stream *){NULL}, NULL),
+                     ENGRAM_BUSY);
     eg_stream_close(&s);
     hub_fini(&h);
 }
@@ -445,11 +450,13 @@ static void only_so_many(void **state)
     (void)state;
     hub_init(&h, 0);
     for (size_t i = 0; i < EG_STREAMS_MAX; i++)
-        assert_int_equal(eg_stream_open(h.events, h.engram, ENGRAM_NEWEST, &streams[i], NULL), ENGRAM_OK);
+        assert_int_equal(eg_stream_open(h.events, h.engram, ENGRAM_NEWEST, &streams[i], NULL),
+                         ENGRAM_OK);
     assert_int_equal(eg_stream_open(h.events, h.engram, ENGRAM_NEWEST, &more, &error), ENGRAM_BUSY);
     assert_null(more);
     eg_stream_close(&streams[0]);
-    assert_int_equal(eg_stream_open(h.events, h.engram, ENGRAM_NEWEST, &streams[0], NULL), ENGRAM_OK);
+    assert_int_equal(eg_stream_open(h.events, h.engram, ENGRAM_NEWEST, &streams[0], NULL),
+                     ENGRAM_OK);
     for (size_t i = 0; i < EG_STREAMS_MAX; i++)
         eg_stream_close(&streams[i]);
     hub_fini(&h);

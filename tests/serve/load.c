@@ -1,7 +1,8 @@
-/* serve_load PORT KIND CONNECTIONS SECONDS [FILE]: a closed loop of requests to a server on this machine.
+/* serve_load PORT KIND CONNECTIONS SECONDS [FILE]: a closed loop of requests to a server on this
+ * machine.
  *
- * Every connection sends a request, waits for the whole reply, and sends the next. One thread serves all of them (epoll), so
- * that what it takes is small beside the server; with KIND
+ * Every connection sends a request, waits for the whole reply, and sends the next. One thread
+ * serves all of them (epoll), so that what it takes is small beside the server; with KIND
  *
  *   query     POST /v1/query with 4 KiB from a place of FILE, another one each time
  *   vector    POST /v1/query?by=chunk with a hypervector from a place of FILE, which holds some
@@ -10,8 +11,8 @@
  *   transact  POST /v1/transactions with 250 new links
  *   events    no loop: streams of changes, whose events are counted
  *
- * Prints one line of JSON: requests (or events) a second, and the times of requests in milliseconds. Those of the first
- * half second count in nothing. */
+ * Prints one line of JSON: requests (or events) a second, and the times of requests in
+ * milliseconds. Those of the first half second count in nothing. */
 #include <arpa/inet.h>
 #include <errno.h>
 #include <fcntl.h>
@@ -42,13 +43,13 @@ enum {
 typedef struct connection {
     int fd;
     unsigned number, sent_count;
-    size_t size, sent;      /* of the request */
+    size_t size, sent; /* of the request */
     char head[HEAD_MAX];
     size_t head_size;
     bool in_body, is_stream;
-    uint64_t left;          /* bytes of the reply's body */
+    uint64_t left; /* bytes of the reply's body */
     uint64_t start_ns;
-    char *request;          /* REQUEST_MAX */
+    char *request; /* REQUEST_MAX */
 } connection;
 
 static const char MARK[] = "event: change\n", GAP[] = "event: gap\n";
@@ -82,11 +83,13 @@ static void die(const char *what)
 
 /* ---- requests ---- */
 
-static void add_body(connection *c, const char *what, const char *type, const void *body, size_t size)
+static void add_body(connection *c, const char *what, const char *type, const void *body,
+                     size_t size)
 {
-    int head = snprintf(c->request, HEAD_MAX,
-                        "%s HTTP/1.1\r\nHost: localhost\r\nContent-Type: %s\r\nContent-Length: %zu\r\n\r\n",
-                        what, type, size);
+    int head = snprintf(
+        c->request, HEAD_MAX,
+        "%s HTTP/1.1\r\nHost: localhost\r\nContent-Type: %s\r\nContent-Length: %zu\r\n\r\n", what,
+        type, size);
     memcpy(c->request + head, body, size);
     c->size = (size_t)head + size;
 }
@@ -95,9 +98,9 @@ static size_t make_links(const connection *c, char *body)
 {
     size_t size = (size_t)sprintf(body, "{\"operations\":[");
     for (int i = 0; i < LINKS; i++)
-        size += (size_t)sprintf(body + size, "%s{\"op\":\"symlink\",\"path\":\"l/%u-%u-%d\",\"target\":\"t\"%s}",
-                                i != 0 ? "," : "", c->number, c->sent_count, i,
-                                i == 0 ? ",\"parents\":true" : "");
+        size += (size_t)sprintf(
+            body + size, "%s{\"op\":\"symlink\",\"path\":\"l/%u-%u-%d\",\"target\":\"t\"%s}",
+            i != 0 ? "," : "", c->number, c->sent_count, i, i == 0 ? ",\"parents\":true" : "");
     return size + (size_t)sprintf(body + size, "]}");
 }
 
@@ -148,7 +151,8 @@ static void note(const connection *c, bool failed)
 static size_t count_marks(const char *text, size_t size, const char *mark)
 {
     size_t count = 0, length = strlen(mark);
-    for (const char *at = text, *end = text + size; (at = memmem(at, (size_t)(end - at), mark, length)) != NULL; at += length)
+    for (const char *at = text, *end = text + size;
+         (at = memmem(at, (size_t)(end - at), mark, length)) != NULL; at += length)
         count++;
     return count;
 }
@@ -225,11 +229,16 @@ static void serve(connection *c)
 
 static void open_connection(connection *c, unsigned number, int port, int poll)
 {
-    const struct sockaddr_in at = {.sin_family = AF_INET, .sin_port = htons((uint16_t)port), .sin_addr = {htonl(INADDR_LOOPBACK)}};
+    const struct sockaddr_in at = {.sin_family = AF_INET,
+                                   .sin_port = htons((uint16_t)port),
+                                   .sin_addr = {htonl(INADDR_LOOPBACK)}};
     int on = 1;
-    *c = (connection){.fd = socket(AF_INET, SOCK_STREAM, 0), .number = number, .is_stream = strcmp(kind, "events") == 0};
+    *c = (connection){.fd = socket(AF_INET, SOCK_STREAM, 0),
+                      .number = number,
+                      .is_stream = strcmp(kind, "events") == 0};
     c->request = malloc(REQUEST_MAX + HEAD_MAX);
-    if (c->fd < 0 || c->request == NULL || connect(c->fd, (const struct sockaddr *)&at, sizeof at) != 0)
+    if (c->fd < 0 || c->request == NULL ||
+        connect(c->fd, (const struct sockaddr *)&at, sizeof at) != 0)
         die("connecting");
     setsockopt(c->fd, IPPROTO_TCP, TCP_NODELAY, &on, sizeof on);
     fcntl(c->fd, F_SETFL, O_NONBLOCK);
@@ -279,7 +288,9 @@ static double percentile(double share)
 int main(int argc, char **argv)
 {
     if (argc < 5) {
-        fprintf(stderr, "serve_load PORT query|vector|get|put|transact|events CONNECTIONS SECONDS [FILE]\n");
+        fprintf(
+            stderr,
+            "serve_load PORT query|vector|get|put|transact|events CONNECTIONS SECONDS [FILE]\n");
         return 2;
     }
     unsigned count = (unsigned)atoi(argv[3]);
@@ -301,9 +312,12 @@ int main(int argc, char **argv)
     run_until(poll, start + (uint64_t)(seconds * 1e9));
     double took = (double)(now_ns() - start) / 1e9;
     qsort(samples, sample_count, sizeof *samples, compare);
-    printf("{\"kind\":\"%s\",\"connections\":%u,\"seconds\":%.2f,\"requests_per_second\":%.1f,\"failures\":%llu,"
-           "\"p50_ms\":%.3f,\"p99_ms\":%.3f,\"max_ms\":%.3f,\"events_per_second\":%.1f,\"gaps\":%llu}\n",
-           kind, count, took, (double)requests / took, (unsigned long long)failures, percentile(0.5),
-           percentile(0.99), percentile(1), (double)events / took / count, (unsigned long long)gaps);
+    printf("{\"kind\":\"%s\",\"connections\":%u,\"seconds\":%.2f,\"requests_per_second\":%.1f,"
+           "\"failures\":%llu,"
+           "\"p50_ms\":%.3f,\"p99_ms\":%.3f,\"max_ms\":%.3f,\"events_per_second\":%.1f,\"gaps\":%"
+           "llu}\n",
+           kind, count, took, (double)requests / took, (unsigned long long)failures,
+           percentile(0.5), percentile(0.99), percentile(1), (double)events / took / count,
+           (unsigned long long)gaps);
     return failures != 0;
 }

@@ -87,10 +87,9 @@ static void fill(rig *r)
 /* What must be equal of two answers: all but times and the device. */
 static char *essence(const json_t *answer)
 {
-    static const char *const keys[] = {"hits",        "hits_before",  "hits_behind",
-                                       "by",          "unsure",       "version",
-                                       "query_chunks", "chunks_live", "files_scored",
-                                       "files_looked_at"};
+    static const char *const keys[] = {
+        "hits",    "hits_before",  "hits_behind", "by",           "unsure",
+        "version", "query_chunks", "chunks_live", "files_scored", "files_looked_at"};
     json_t *d = json_object();
     for (size_t i = 0; i < sizeof keys / sizeof *keys; i++) {
         json_t *value = json_object_get(answer, keys[i]);
@@ -105,7 +104,8 @@ static char *essence(const json_t *answer)
 static char *essence_of_cli(rig *r, const void *bytes, size_t size, const char *const *more)
 {
     char path[700], said[700];
-    const char *arguments[RIG_ARGUMENTS_MAX] = {"query", "--json", "--device", "scalar", "-e", r->engram};
+    const char *arguments[RIG_ARGUMENTS_MAX] = {"query",  "--json", "--device",
+                                                "scalar", "-e",     r->engram};
     size_t count = 6, length;
     snprintf(path, sizeof path, "%s/question", r->temp.path);
     FILE *file = fopen(path, "w");
@@ -232,7 +232,7 @@ static void many_at_once(void **state)
 
 #define AS_VECTOR "Content-Type: application/x-engram-vector\r\n"
 #define AS_SPREAD "Content-Type: application/x-engram-vector-spread\r\n"
-#define AS_JSON "Content-Type: application/json\r\n"
+#define AS_JSON   "Content-Type: application/json\r\n"
 
 static const char *first_path(const json_t *answer)
 {
@@ -250,7 +250,8 @@ static void vectors_of_bytes(void **state)
     json_t *d = ask(&r, "/v1/vectors", NULL, content[3], FILE_SIZE);
     json_t *vectors = json_object_get(d, "vectors");
     size_t count = json_array_size(vectors), size = 0;
-    post(&r, "/v1/vectors", "Accept: application/x-engram-vector\r\n", content[3], FILE_SIZE, &plain);
+    post(&r, "/v1/vectors", "Accept: application/x-engram-vector\r\n", content[3], FILE_SIZE,
+         &plain);
     post(&r, "/v1/vectors", "Accept: application/x-engram-vector-spread\r\n", content[3], FILE_SIZE,
          &spread);
     assert_true(count > 1);
@@ -262,7 +263,8 @@ static void vectors_of_bytes(void **state)
         for (size_t b = 0; b < VECTOR; b++)
             snprintf(hex + 2 * b, 3, "%02x", plain.body.data[i * VECTOR + b]);
         assert_string_equal(json_string_value(json_object_get(v, "vector")), hex);
-        assert_memory_equal(plain.body.data + i * VECTOR, spread.body.data + i * (VECTOR + 4), VECTOR);
+        assert_memory_equal(plain.body.data + i * VECTOR, spread.body.data + i * (VECTOR + 4),
+                            VECTOR);
         assert_int_equal(json_integer_value(json_object_get(v, "spread")),
                          eg_get_u32(spread.body.data + i * (VECTOR + 4) + VECTOR));
         assert_int_equal(json_integer_value(json_object_get(v, "offset")), size);
@@ -294,7 +296,8 @@ static void asked_by_vector(void **state)
            *plain = json_array_get(json_object_get(without, "hits"), 0);
     assert_non_null(hit);
     assert_non_null(plain);
-    assert_true(json_equal(json_object_get(hit, "containment"), json_object_get(same, "containment")));
+    assert_true(
+        json_equal(json_object_get(hit, "containment"), json_object_get(same, "containment")));
     assert_true(json_equal(json_object_get(hit, "jaccard"), json_object_get(same, "jaccard")));
     assert_true(json_equal(json_object_get(plain, "jaccard"), json_object_get(same, "jaccard")));
     assert_true(json_real_value(json_object_get(plain, "containment")) <
@@ -349,7 +352,8 @@ static void batches_of_json(void **state)
     json_t *all = ask(&r, "/v1/query/batch?k=5&min=0", AS_JSON, body, strlen(body));
     json_t *answers = json_object_get(all, "answers");
     assert_int_equal(json_array_size(answers), 4);
-    expect_answer(&r, json_array_get(answers, 0), "/v1/query?k=5&min=0", NULL, text, sizeof text - 1);
+    expect_answer(&r, json_array_get(answers, 0), "/v1/query?k=5&min=0", NULL, text,
+                  sizeof text - 1);
     expect_answer(&r, json_array_get(answers, 1), "/v1/query?k=5&min=0", NULL, "a text that", 11);
     expect_answer(&r, json_array_get(answers, 3), "/v1/query?k=5&min=0", NULL, "", 0);
     assert_string_equal(first_path(json_array_get(answers, 0)), "text");
@@ -395,18 +399,23 @@ static void malformed(void **state)
         {"/v1/query/batch", AS_JSON, "[]", "queries"},
         {"/v1/query/batch", AS_JSON, "{\"queries\":[]}", "1 to 4096"},
         {"/v1/query/batch", AS_JSON, "{\"queries\":[7]}", "query 0: one string"},
-        {"/v1/query/batch", AS_JSON, "{\"queries\":[{\"text\":\"a\"},{\"text\":\"a\",\"base64\":\"\"}]}", "query 1: one string"},
+        {"/v1/query/batch", AS_JSON,
+         "{\"queries\":[{\"text\":\"a\"},{\"text\":\"a\",\"base64\":\"\"}]}",
+         "query 1: one string"},
         {"/v1/query/batch", AS_JSON, "{\"queries\":[{\"base64\":\"YQ=\"}]}", "query 0: base64"},
         {"/v1/query/batch", AS_JSON, "{\"queries\":[{\"base64\":\"YR==\"}]}", "query 0: base64"},
         {"/v1/query/batch", AS_JSON, "{\"queries\":[{\"vector\":\"00\"}]}", "query 0: vector"},
-        {"/v1/query/batch", AS_JSON, "{\"queries\":[{\"text\":\"a\",\"spread\":-1}]}", "query 0: spread"},
-        {"/v1/query/batch?k=60000", AS_JSON, "{\"queries\":[{\"text\":\"a\"},{\"text\":\"b\"}]}", "at most 65536 hits"},
+        {"/v1/query/batch", AS_JSON, "{\"queries\":[{\"text\":\"a\",\"spread\":-1}]}",
+         "query 0: spread"},
+        {"/v1/query/batch?k=60000", AS_JSON, "{\"queries\":[{\"text\":\"a\"},{\"text\":\"b\"}]}",
+         "at most 65536 hits"},
     };
     rig r;
     (void)state;
     rig_init(&r, SCALAR);
     for (size_t i = 0; i < sizeof bad / sizeof *bad; i++)
-        refuse(&r, bad[i].target, bad[i].headers, bad[i].body, strlen(bad[i].body), 400, bad[i].text);
+        refuse(&r, bad[i].target, bad[i].headers, bad[i].body, strlen(bad[i].body), 400,
+               bad[i].text);
     refuse(&r, "/v1/query?at=900", NULL, "x", 1, 404, "not retained");
     rig_fini(&r);
 }
@@ -462,14 +471,10 @@ static void like_a_file(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(as_the_command),
-        cmocka_unit_test(many_at_once),
-        cmocka_unit_test(vectors_of_bytes),
-        cmocka_unit_test(asked_by_vector),
-        cmocka_unit_test(batches_of_json),
-        cmocka_unit_test(batches_of_vectors),
-        cmocka_unit_test(malformed),
-        cmocka_unit_test(new_files_are_found),
+        cmocka_unit_test(as_the_command),   cmocka_unit_test(many_at_once),
+        cmocka_unit_test(vectors_of_bytes), cmocka_unit_test(asked_by_vector),
+        cmocka_unit_test(batches_of_json),  cmocka_unit_test(batches_of_vectors),
+        cmocka_unit_test(malformed),        cmocka_unit_test(new_files_are_found),
         cmocka_unit_test(like_a_file),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -52,18 +52,20 @@ static void all_operations(void **state)
         "{\"operations\":["
         "{\"op\":\"mkdir\",\"path\":\"d/e\",\"parents\":true,\"mode\":\"0750\"},"
         "{\"op\":\"write\",\"path\":\"d/a\",\"text\":\"one\"},"
-        "{\"op\":\"write\",\"path\":\"n/e/w\",\"base64\":\"AAEC\",\"parents\":true,\"expect\":\"none\"},"
+        "{\"op\":\"write\",\"path\":\"n/e/"
+        "w\",\"base64\":\"AAEC\",\"parents\":true,\"expect\":\"none\"},"
         "{\"op\":\"append\",\"path\":\"d/a\",\"text\":\" two\"},"
         "{\"op\":\"symlink\",\"path\":\"d/s\",\"target\":\"a\"},"
         "{\"op\":\"link\",\"path\":\"d/l\",\"from\":\"d/a\"},"
         "{\"op\":\"write\",\"path_base64\":\"ZC//\",\"text\":\"not UTF-8\"}]}";
-    static const char second[] =
-        "{\"operations\":["
-        "{\"op\":\"mv\",\"from\":\"d/a\",\"to\":\"d/e/b\"},"
-        "{\"op\":\"truncate\",\"path\":\"d/e/b\",\"size\":5},"
-        "{\"op\":\"set\",\"path\":\"d/e/b\",\"mode\":\"0600\",\"mtime\":\"2026-01-02T03:04:05Z\",\"mtime_ns\":7,\"uid\":12,\"gid\":13},"
-        "{\"op\":\"rm\",\"path\":\"d/s\"},"
-        "{\"op\":\"rm\",\"path\":\"n\",\"recursive\":true}]}";
+    static const char second[] = "{\"operations\":["
+                                 "{\"op\":\"mv\",\"from\":\"d/a\",\"to\":\"d/e/b\"},"
+                                 "{\"op\":\"truncate\",\"path\":\"d/e/b\",\"size\":5},"
+                                 "{\"op\":\"set\",\"path\":\"d/e/"
+                                 "b\",\"mode\":\"0600\",\"mtime\":\"2026-01-02T03:04:05Z\",\"mtime_"
+                                 "ns\":7,\"uid\":12,\"gid\":13},"
+                                 "{\"op\":\"rm\",\"path\":\"d/s\"},"
+                                 "{\"op\":\"rm\",\"path\":\"n\",\"recursive\":true}]}";
     rig r;
     (void)state;
     rig_init(&r, NULL);
@@ -116,9 +118,10 @@ static void tokens_are_true(void **state)
         rig_reply_fini(&reply);
     }
     /* ... and do as an expectation, once. */
-    snprintf(body, sizeof body,
-             "{\"operations\":[{\"op\":\"write\",\"path\":\"a\",\"text\":\"3\",\"expect\":\"%s\"}]}",
-             text_of(json_array_get(results, 0), "token"));
+    snprintf(
+        body, sizeof body,
+        "{\"operations\":[{\"op\":\"write\",\"path\":\"a\",\"text\":\"3\",\"expect\":\"%s\"}]}",
+        text_of(json_array_get(results, 0), "token"));
     json_decref(ask(&r, TRANSACT, body, 200));
     rig_expect(&r, TRANSACT, NULL, body, 412, "operation 0, write a: ");
     json_decref(d);
@@ -132,12 +135,15 @@ static void all_or_nothing(void **state)
         int status;
         const char *text;
     } ends[] = {
-        {"{\"op\":\"write\",\"path\":\"there\",\"text\":\"\",\"expect\":\"none\"}", 412, "operation 1, write there: "},
-        {"{\"op\":\"set\",\"path\":\"there\",\"mode\":\"0600\",\"expect\":\"1.99\"}", 412, "operation 1, set there: "},
+        {"{\"op\":\"write\",\"path\":\"there\",\"text\":\"\",\"expect\":\"none\"}", 412,
+         "operation 1, write there: "},
+        {"{\"op\":\"set\",\"path\":\"there\",\"mode\":\"0600\",\"expect\":\"1.99\"}", 412,
+         "operation 1, set there: "},
         {"{\"op\":\"rm\",\"path\":\"there\",\"expect\":\"99\"}", 412, "operation 1, rm there: "},
         {"{\"op\":\"rm\",\"path\":\"gone\"}", 404, "operation 1, rm gone: "},
         {"{\"op\":\"mkdir\",\"path\":\"there\"}", 409, "operation 1, mkdir there: "},
-        {"{\"op\":\"write\",\"path\":\"no/dir/f\",\"text\":\"\"}", 404, "operation 1, write no/dir/f: "},
+        {"{\"op\":\"write\",\"path\":\"no/dir/f\",\"text\":\"\"}", 404,
+         "operation 1, write no/dir/f: "},
         {"{\"op\":\"fly\",\"path\":\"there\"}", 400, "operation 1, fly: op: "},
         {"{\"op\":\"write\",\"path\":\"x\"}", 400, "text or base64"},
         {"{\"op\":\"write\",\"path\":\"x\",\"text\":\"\",\"base64\":\"\"}", 400, "one string"},
@@ -145,7 +151,8 @@ static void all_or_nothing(void **state)
         {"{\"op\":\"write\",\"path\":\"../x\",\"text\":\"\"}", 400, "operation 1, write"},
         {"{\"op\":\"write\",\"path\":\"\",\"text\":\"\"}", 400, "below the root"},
         {"{\"op\":\"write\",\"path_base64\":\"YQBi\",\"text\":\"\"}", 400, "zero byte"},
-        {"{\"op\":\"write\",\"path\":\"x\",\"text\":\"\",\"mode\":\"0644\"}", 400, "'mode' is no member"},
+        {"{\"op\":\"write\",\"path\":\"x\",\"text\":\"\",\"mode\":\"0644\"}", 400,
+         "'mode' is no member"},
         {"{\"op\":\"truncate\",\"path\":\"there\",\"size\":-1}", 400, "size: "},
         {"{\"op\":\"set\",\"path\":\"there\",\"mode\":\"9\"}", 400, "mode: "},
         {"{\"op\":\"rm\",\"path\":\"d\"}", 400, "operation 1, rm d: "},
@@ -161,18 +168,22 @@ static void all_or_nothing(void **state)
     long long before = version_of(&r);
     for (size_t i = 0; i < sizeof ends / sizeof *ends; i++) {
         snprintf(body, sizeof body,
-                 "{\"operations\":[{\"op\":\"write\",\"path\":\"new\",\"text\":\"new\"},%s]}", ends[i].last);
+                 "{\"operations\":[{\"op\":\"write\",\"path\":\"new\",\"text\":\"new\"},%s]}",
+                 ends[i].last);
         rig_expect(&r, TRANSACT, NULL, body, ends[i].status, ends[i].text);
     }
     rig_expect(&r, TRANSACT, NULL, "{", 400, "no JSON");
     rig_expect(&r, TRANSACT, NULL, "{\"operations\":{}}", 400, "1 to 10000");
-    rig_expect(&r, TRANSACT, NULL, "{\"operations\":[{\"op\":\"rm\",\"path\":\"d\"}],\"on_conflict\":\"win\"}", 400, "on_conflict");
+    rig_expect(&r, TRANSACT, NULL,
+               "{\"operations\":[{\"op\":\"rm\",\"path\":\"d\"}],\"on_conflict\":\"win\"}", 400,
+               "on_conflict");
     rig_expect(&r, "GET /v1/files/new", NULL, NULL, 404, NULL);
     assert_int_equal(version_of(&r), before);
     rig_fini(&r);
 }
 
-/* Two files are moved on together by many, each under the tokens it has seen: whoever wins has moved both. */
+/* Two files are moved on together by many, each under the tokens it has seen: whoever wins has
+ * moved both. */
 typedef struct race {
     rig *r;
     atomic_uint won, refused, odd;
@@ -188,12 +199,16 @@ static void move_on(race *c, int fd)
     int value = atoi((const char *)a.body.data);
     rig_header(&a, "ETag", tag_a);
     rig_header(&b, "ETag", tag_b);
-    snprintf(body, sizeof body,
-             "{\"operations\":[{\"op\":\"write\",\"path\":\"a\",\"text\":\"%d\",\"expect\":\"%.*s\"},"
-             "{\"op\":\"write\",\"path\":\"b\",\"text\":\"%d\",\"expect\":\"%.*s\"}]}",
-             value + 1, (int)strlen(tag_a) - 2, tag_a + 1, value + 1, (int)strlen(tag_b) - 2, tag_b + 1);
+    snprintf(
+        body, sizeof body,
+        "{\"operations\":[{\"op\":\"write\",\"path\":\"a\",\"text\":\"%d\",\"expect\":\"%.*s\"},"
+        "{\"op\":\"write\",\"path\":\"b\",\"text\":\"%d\",\"expect\":\"%.*s\"}]}",
+        value + 1, (int)strlen(tag_a) - 2, tag_a + 1, value + 1, (int)strlen(tag_b) - 2, tag_b + 1);
     rig_ask_on(fd, TRANSACT, NULL, body, strlen(body), &reply);
-    atomic_fetch_add(reply.status == 200 ? &c->won : reply.status == 412 ? &c->refused : &c->odd, 1);
+    atomic_fetch_add(reply.status == 200   ? &c->won
+                     : reply.status == 412 ? &c->refused
+                                           : &c->odd,
+                     1);
     rig_reply_fini(&a);
     rig_reply_fini(&b);
     rig_reply_fini(&reply);
@@ -311,8 +326,8 @@ static void log_diff_and_rollback(void **state)
 /* A token that may only read reads the history, and changes nothing. */
 static void readers_only_read(void **state)
 {
-    static const char *const refused[] = {TRANSACT, "POST /v1/snapshots/x", "DELETE /v1/snapshots/x",
-                                          "POST /v1/rollback?to=1"};
+    static const char *const refused[] = {TRANSACT, "POST /v1/snapshots/x",
+                                          "DELETE /v1/snapshots/x", "POST /v1/rollback?to=1"};
     static const char *const allowed[] = {"GET /v1/snapshots", "GET /v1/diff?from=1"};
     char path[700], read_path[700];
     rig r;
@@ -322,7 +337,8 @@ static void readers_only_read(void **state)
     rig_write_file(&r, "read", "bbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbb\n", read_path);
     rig_start(&r, (const char *[]){"--token-file", path, "--read-token-file", read_path, NULL});
     const char *reader = "Authorization: Bearer bbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbb\r\n";
-    rig_expect(&r, "PUT /v1/files/a", "Authorization: Bearer aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa\r\n", "x", 201, NULL);
+    rig_expect(&r, "PUT /v1/files/a", "Authorization: Bearer aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa\r\n",
+               "x", 201, NULL);
     for (size_t i = 0; i < sizeof refused / sizeof *refused; i++)
         rig_expect(&r, refused[i], reader, i == 0 ? "{}" : NULL, 403, "only read");
     for (size_t i = 0; i < sizeof allowed / sizeof *allowed; i++)
@@ -334,9 +350,9 @@ static void readers_only_read(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(all_operations), cmocka_unit_test(tokens_are_true),
-        cmocka_unit_test(all_or_nothing), cmocka_unit_test(concurrent),
-        cmocka_unit_test(snapshots),      cmocka_unit_test(log_diff_and_rollback),
+        cmocka_unit_test(all_operations),    cmocka_unit_test(tokens_are_true),
+        cmocka_unit_test(all_or_nothing),    cmocka_unit_test(concurrent),
+        cmocka_unit_test(snapshots),         cmocka_unit_test(log_diff_and_rollback),
         cmocka_unit_test(readers_only_read),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

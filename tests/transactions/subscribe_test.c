@@ -1,4 +1,5 @@
-/* Subscriptions: every change comes, in the order of versions, from wherever one starts; or a gap says that it does not. */
+/* Subscriptions: every change comes, in the order of versions, from wherever one starts; or a gap
+ * says that it does not. */
 #include <pthread.h>
 #include <stdatomic.h>
 #include <stdlib.h>
@@ -9,7 +10,8 @@
 
 enum { MANY = 65537, NAMES = 12, WRITERS = 3, FOLLOWERS = 4, COMMITS = 100, PATIENCE_MS = 3600000 };
 
-/* "2+a 2=b. 3>a>c." : the version, the kind, the path; a point behind the last of a version; "[1-4]" a gap. */
+/* "2+a 2=b. 3>a>c." : the version, the kind, the path; a point behind the last of a version;
+ * "[1-4]" a gap. */
 static void expect_events(engram_subscription *s, const char *expected)
 {
     static const char signs[] = " +-=@>";
@@ -134,7 +136,8 @@ static void from_the_history(void **state)
     rig_fini(&r);
 }
 
-/* A subscription that lags has its own version pinned: what goes meanwhile only makes its steps larger. */
+/* A subscription that lags has its own version pinned: what goes meanwhile only makes its steps
+ * larger. */
 static void versions_between_go(void **state)
 {
     rig r;
@@ -259,7 +262,8 @@ static size_t name_of(const char *path)
 static void add_to_step(follower *f, const engram_change *c)
 {
     bool goes = c->what == ENGRAM_REMOVED || c->what == ENGRAM_RENAMED;
-    f->step[f->step_size].gone = !goes ? NAMES : name_of(c->old_path != NULL ? c->old_path : c->path);
+    f->step[f->step_size].gone =
+        !goes ? NAMES : name_of(c->old_path != NULL ? c->old_path : c->path);
     f->step[f->step_size].come = c->what != ENGRAM_REMOVED ? name_of(c->path) : NAMES;
     f->step[f->step_size++].inode = c->after.inode;
 }
@@ -345,7 +349,8 @@ static void followers_know_the_tree(void **state)
     rig_init(&r, NULL);
     rig_text(&r, "f0", "first");
     for (size_t i = 0; i < FOLLOWERS; i++) {
-        followers[i] = (follower){.r = &r, .pause = i == 0 ? 3000 : 0, .until = WRITERS * COMMITS + 2};
+        followers[i] =
+            (follower){.r = &r, .pause = i == 0 ? 3000 : 0, .until = WRITERS * COMMITS + 2};
         followers[i].inodes[0] = rig_stat(&r, "f0").inode;
         followers[i].told = 1;
         assert_int_equal(pthread_create(&followers[i].thread, NULL, follow, &followers[i]), 0);
@@ -380,10 +385,14 @@ static void followers_know_the_tree(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(in_order),         cmocka_unit_test(known_version),
-        cmocka_unit_test(from_the_history), cmocka_unit_test(versions_between_go),
-        cmocka_unit_test(gaps),             cmocka_unit_test(too_large_a_step),
-        cmocka_unit_test(waits_no_longer_than_told), cmocka_unit_test(without_memory),
+        cmocka_unit_test(in_order),
+        cmocka_unit_test(known_version),
+        cmocka_unit_test(from_the_history),
+        cmocka_unit_test(versions_between_go),
+        cmocka_unit_test(gaps),
+        cmocka_unit_test(too_large_a_step),
+        cmocka_unit_test(waits_no_longer_than_told),
+        cmocka_unit_test(without_memory),
         cmocka_unit_test(followers_know_the_tree),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
