@@ -30,6 +30,7 @@ static const struct {
     [ENGRAM_NEWER] = {"written by a newer version", 14},
     [ENGRAM_NO_DEVICE] = {"no such device", 15},
     [ENGRAM_PARTIAL] = {"partial", 3},
+    [ENGRAM_DENIED] = {"not authorised", 12},
 };
 
 static bool is_known(engram_status status)

@@ -14,6 +14,7 @@
 #include <stdint.h>
 #include <stdio.h>
 
+#include "access/access.h"
 #include "base/bytes.h"
 #include "base/pool.h"
 #include "base/status.h"
@@ -40,6 +41,8 @@ typedef struct eg_command {
     const char *examples;
     const eg_option *options;     /* ends with a row without a name; may be NULL */
     int operand_min, operand_max; /* -1: any number */
+    bool is_remote;               /* also does its work through a server */
+    bool needs_none;              /* works without an engram */
     engram_status (*run)(eg_cli *cli, engram_error *error);
 } eg_command;
 
@@ -47,6 +50,7 @@ typedef struct eg_setting {
     const eg_option *option;
     const char *value; /* NULL: a flag */
     char *owned;       /* value, when it is not lent by the arguments or the environment */
+    bool is_argument;  /* and not of the environment or a file */
 } eg_setting;
 
 /* The line on a terminal that tells how far a command is. */
@@ -73,6 +77,7 @@ struct eg_cli {
     eg_pool *pool;
     eg_device *device;
     eg_engram *engram;
+    eg_access *access;
 };
 
 extern const eg_command eg_command_init, eg_command_encode, eg_command_put, eg_command_ls,
@@ -131,7 +136,15 @@ engram_status eg_cli_memory(const eg_cli *cli, uint64_t *memory, engram_error *e
 engram_status eg_cli_open(eg_cli *cli, bool read_only, engram_error *error);
 /* Pins the version of --at, or the newest. */
 engram_status eg_cli_pin(eg_cli *cli, eg_version *version, engram_error *error);
-/* Opens for reading and pins the same. */
+/* Opens what -e or --server names into cli->access, and a directory's engram into cli->engram too; main.c closes both. */
+engram_status eg_cli_access(eg_cli *cli, bool read_only, engram_error *error);
+/* ENGRAM_INVALID when a server is named for what needs a directory. */
+engram_status eg_cli_check_directory(const eg_cli *cli, const char *what, engram_error *error);
+/* The same, of the command as a whole. */
+engram_status eg_cli_check_place(const eg_cli *cli, engram_error *error);
+/* Opens for reading and pins the version of --at, or the newest. */
+engram_status eg_cli_access_view(eg_cli *cli, eg_access_view **view, engram_error *error);
+/* The same, of a directory. */
 engram_status eg_cli_open_view(eg_cli *cli, engram_view **view, engram_error *error);
 /* What --durability says, or the default. */
 engram_status eg_cli_durability(const eg_cli *cli, engram_durability *durability,
@@ -162,6 +175,8 @@ void eg_output_say_path(eg_cli *cli, const char *path);
 void eg_output_note(eg_cli *cli, const char *format, ...) __attribute__((format(printf, 2, 3)));
 /* A sentence as one line, with control characters escaped. */
 void eg_output_line(FILE *out, const char *text);
+/* The bytes of a stored file on standard output. */
+engram_status eg_output_content(eg_cli *cli, eg_access_view *view, const char *path, engram_error *error);
 /* Prints the document, or the error, or both; returns the exit code. */
 int eg_output_finish(eg_cli *cli, engram_status status, engram_error *error);
 
@@ -180,7 +195,7 @@ void eg_issues_add(void *issues, const char *path, const char *reason);
 /* ---- entry.c: stored paths as lists and columns ---- */
 
 /* Looks path up, fills stat and target, and adds it to a list. */
-engram_status eg_entry_add(json_t *entries, engram_view *view, const char *path,
+engram_status eg_entry_add(json_t *entries, eg_access_view *view, const char *path,
                            struct engram_stat *stat, eg_stored_name *target, engram_error *error);
 /* Puts the list into the document as "entries" (takes it); if path_count is 1, the fields of its
  * one entry too. */
@@ -189,28 +204,16 @@ void eg_entries_put(eg_cli *cli, json_t *entries, int path_count);
 void eg_entry_print_long(const struct engram_stat *stat);
 const char *eg_entry_mode(const struct engram_stat *stat, char text[11]); /* "-rw-r--r--" */
 
-/* ---- content.c ---- */
-
-/* Takes the next bytes of a content; other than ENGRAM_OK ends it. */
-typedef engram_status eg_content_sink(void *context, const void *bytes, size_t size,
-                                      engram_error *error);
-/* Hands a regular file's bytes on in order. stat (may be NULL) is filled before the first. */
-engram_status eg_content_read(engram_view *view, const char *path, struct engram_stat *stat,
-                              eg_content_sink *sink, void *context, engram_error *error);
-/* The same to standard output. */
-engram_status eg_content_print(eg_cli *cli, engram_view *view, const char *path,
-                               engram_error *error);
-
 /* ---- edit.c: commands that change something ---- */
 
-/* One transaction, from the options --expect and --durability. */
+/* One commit, from the options --expect and --durability. */
 typedef struct eg_cli_edit {
     eg_cli *cli;
-    engram_transaction *transaction;
+    eg_access_edit *edit;
     engram_expected expected;
 } eg_cli_edit;
 engram_status eg_cli_edit_begin(eg_cli *cli, eg_cli_edit *edit, engram_error *error);
-/* Commits when status is ENGRAM_OK, else aborts; returns how it ended, and in *version what the
+/* Commits when status is ENGRAM_OK, else drops it; returns how it ended, and in *version what the
  * commit made. */
 engram_status eg_cli_edit_end(eg_cli_edit *edit, engram_status status, uint64_t *version,
                           engram_error *error);
@@ -228,15 +231,21 @@ typedef struct eg_changes {
     uint64_t count;
 } eg_changes;
 /* Prints each change below prefix, or streams it into the list "changes". */
-engram_status eg_changes_print(eg_changes *changes, engram_view *from, engram_view *to,
+engram_status eg_changes_print(eg_changes *changes, eg_access_view *from, eg_access_view *to,
                                const char *prefix, engram_error *error);
+
+/* ---- query_text.c ---- */
+
+/* What the document says of a query, in lines. exact: stored bytes were looked at. */
+void eg_query_say(eg_cli *cli, bool exact);
 
 /* ---- retention.c ---- */
 
 /* What the options every, last, hourly ... say over what *retention has; *changed: any was given. */
 engram_status eg_retention_read(const eg_cli *cli, engram_retention *retention, bool *changed,
                                 engram_error *error);
-void eg_retention_say(eg_cli *cli, const engram_retention *retention);
+/* Its document (report/report.h) in words. */
+void eg_retention_say(eg_cli *cli, const json_t *retention);
 
 /* ---- info_versions.c ---- */
 

@@ -263,5 +263,6 @@ const eg_command eg_command_bench = {
                 "  engram bench commit --dir /var/tmp --writers 100 --payload 4K --seconds 60\n",
     .options = options,
     .operand_max = -1,
+    .needs_none = true,
     .run = run,
 };

@@ -9,11 +9,11 @@ static const eg_option options[] = {
 static engram_status run(eg_cli *cli, engram_error *error)
 {
     eg_stored_name path;
-    engram_view *view = NULL;
+    eg_access_view *view = NULL;
     EG_TRY(eg_path_operand(cli->operands[0], &path, error));
-    EG_TRY(eg_cli_open_view(cli, &view, error));
-    engram_status status = eg_content_print(cli, view, path.text, error);
-    engram_unpin(&view);
+    EG_TRY(eg_cli_access_view(cli, &view, error));
+    engram_status status = eg_output_content(cli, view, path.text, error);
+    eg_access_unpin(&view);
     return status;
 }
 
@@ -31,5 +31,6 @@ const eg_command eg_command_cat = {
     .options = options,
     .operand_min = 1,
     .operand_max = 1,
+    .is_remote = true,
     .run = run,
 };

@@ -42,5 +42,6 @@ const eg_command eg_command_devices = {
                "instruction sets, or a\n"
                "GPU for the operations and batch sizes for which it was measured to be faster.\n",
     .examples = "  engram devices\n  engram devices --json\n",
+    .needs_none = true,
     .run = run,
 };

@@ -6,31 +6,31 @@ static const eg_option options[] = {
     {0},
 };
 
-static engram_status diff(eg_cli *cli, engram_view *from, engram_view *to, const char *prefix,
+static engram_status diff(eg_cli *cli, eg_access_view *from, eg_access_view *to, const char *prefix,
                           engram_error *error)
 {
     eg_changes changes = {.cli = cli, .ends_with_zero = eg_option_flag(cli, "print0")};
-    eg_json_put_number(cli->document, "from", engram_view_version(from));
-    eg_json_put_number(cli->document, "to", engram_view_version(to));
+    eg_json_put_number(cli->document, "from", eg_access_version(from));
+    eg_json_put_number(cli->document, "to", eg_access_version(to));
     return eg_changes_print(&changes, from, to, prefix, error);
 }
 
 static engram_status run(eg_cli *cli, engram_error *error)
 {
     eg_stored_name prefix;
-    engram_view *from = NULL, *to = NULL;
+    eg_access_view *from = NULL, *to = NULL;
     const char *to_text = cli->operand_count > 1 ? cli->operands[1] : NULL;
     EG_TRY(eg_path_operand(cli->operand_count > 2 ? cli->operands[2] : "", &prefix, error));
     if (*cli->operands[0] == 0)
         return eg_fail(error, ENGRAM_INVALID, "diff: FROM is empty; name a version");
-    EG_TRY(eg_cli_open(cli, true, error));
-    engram_status status = engram_pin_at(cli->engram, cli->operands[0], &from, error);
+    EG_TRY(eg_cli_access(cli, true, error));
+    engram_status status = eg_access_pin(cli->access, cli->operands[0], &from, error);
     if (status == ENGRAM_OK)
-        status = engram_pin_at(cli->engram, to_text, &to, error);
+        status = eg_access_pin(cli->access, to_text, &to, error);
     if (status == ENGRAM_OK)
         status = diff(cli, from, to, prefix.text, error);
-    engram_unpin(&to);
-    engram_unpin(&from);
+    eg_access_unpin(&to);
+    eg_access_unpin(&from);
     return status;
 }
 
@@ -50,5 +50,6 @@ const eg_command eg_command_diff = {
     .options = options,
     .operand_min = 1,
     .operand_max = 3,
+    .is_remote = true,
     .run = run,
 };

@@ -88,12 +88,12 @@ static engram_status finish_beside(output *o, engram_error *error)
     return ENGRAM_OK;
 }
 
-static engram_status get_file(output *o, engram_view *view, const char *path, engram_error *error)
+static engram_status get_file(output *o, eg_access_view *view, const char *path, engram_error *error)
 {
     EG_TRY(eg_cli_check_output(o->cli, o->name, error));
     engram_status status = open_output(o, error);
     if (status == ENGRAM_OK)
-        status = eg_content_read(view, path, &o->stat, write_piece, o, error);
+        status = eg_access_read(view, path, &o->stat, write_piece, o, error);
     if (status == ENGRAM_OK && o->path[0] != 0)
         status = finish_beside(o, error);
     if (o->fd >= 0 && close(o->fd) != 0 && status == ENGRAM_OK)
@@ -116,20 +116,20 @@ static void report(output *o, const char *path)
 static engram_status run(eg_cli *cli, engram_error *error)
 {
     eg_stored_name path;
-    engram_view *view = NULL;
+    eg_access_view *view = NULL;
     output o = {.cli = cli, .name = eg_option_text(cli, "output"), .fd = -1};
     bool to_file = o.name != NULL && strcmp(o.name, "-") != 0;
     if (to_file && *o.name == 0)
         return eg_fail(error, ENGRAM_INVALID, "--output: an empty name; name a file");
     EG_TRY(eg_path_operand(cli->operands[0], &path, error));
-    EG_TRY(eg_cli_open_view(cli, &view, error));
+    EG_TRY(eg_cli_access_view(cli, &view, error));
     if (to_file)
         eg_signals_defer();
     engram_status status = to_file ? get_file(&o, view, path.text, error)
-                                   : eg_content_print(cli, view, path.text, error);
+                                   : eg_output_content(cli, view, path.text, error);
     if (status == ENGRAM_OK && to_file)
         report(&o, path.text);
-    engram_unpin(&view);
+    eg_access_unpin(&view);
     return status;
 }
 
@@ -149,5 +149,6 @@ const eg_command eg_command_get = {
     .options = options,
     .operand_min = 1,
     .operand_max = 1,
+    .is_remote = true,
     .run = run,
 };

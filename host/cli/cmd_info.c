@@ -9,57 +9,88 @@ static const eg_option options[] = {
     {0},
 };
 
-static void say_facts(eg_cli *cli, const eg_info *f)
+static uint64_t number(const eg_cli *cli, const char *key)
 {
-    char a[EG_TEXT_SIZE], b[EG_TEXT_SIZE], c[EG_TEXT_SIZE], chunk[32];
-    const eg_engram_config *config = eg_engram_get_config(cli->engram);
-    const eg_recovery *r = eg_engram_get_recovery(cli->engram);
-    eg_chunk_config_format(&config->chunk, chunk);
-    eg_output_say(cli, "version   %" PRIu64 ", %.19sZ\n", f->version,
-                  eg_text_time_ns(a, f->time_ns));
+    return (uint64_t)json_integer_value(json_object_get(cli->document, key));
+}
+
+static const char *bytes(const eg_cli *cli, const char *key, char text[EG_TEXT_SIZE])
+{
+    return eg_text_bytes(text, number(cli, key));
+}
+
+static const char *text_of(const json_t *object, const char *key)
+{
+    const char *text = json_string_value(json_object_get(object, key));
+    return text != NULL ? text : "?";
+}
+
+static void say_opening(eg_cli *cli)
+{
+    const json_t *r = json_object_get(cli->document, "recovery");
+    json_int_t records = json_integer_value(json_object_get(r, "records"));
+    json_int_t torn = json_integer_value(json_object_get(r, "torn_bytes"));
+    if (records != 0 || torn != 0)
+        eg_output_say(cli,
+                      "opening   replayed %" JSON_INTEGER_FORMAT
+                      " transactions, passed over %" JSON_INTEGER_FORMAT
+                      " torn bytes at the journal's end\n",
+                      json_integer_value(json_object_get(r, "transactions")), torn);
+}
+
+static void say_garbage(eg_cli *cli)
+{
+    char a[EG_TEXT_SIZE], b[EG_TEXT_SIZE], c[EG_TEXT_SIZE];
+    const json_t *g = json_object_get(cli->document, "garbage");
+    uint64_t size = (uint64_t)json_integer_value(json_object_get(g, "bytes"));
+    uint64_t tree = (uint64_t)json_integer_value(json_object_get(g, "tree_bytes_garbage"));
+    if (size + tree == 0)
+        return;
+    eg_output_say(cli, "garbage   %s in %" JSON_INTEGER_FORMAT " chunks, of which gc would return %s, and %s of the tree\n",
+                  eg_text_bytes(a, size), json_integer_value(json_object_get(g, "chunks")),
+                  eg_text_bytes(b, (uint64_t)json_integer_value(json_object_get(g, "bytes_gc"))), eg_text_bytes(c, tree));
+}
+
+/* The document in words. */
+static void say_facts(eg_cli *cli)
+{
+    char a[EG_TEXT_SIZE], b[EG_TEXT_SIZE], c[EG_TEXT_SIZE];
+    const json_t *d = cli->document;
+    uint64_t own = number(cli, "bytes_vectors") + number(cli, "bytes_records");
+    eg_output_say(cli, "version   %" PRIu64 ", %.19sZ\n", number(cli, "version"),
+                  text_of(d, "time"));
     eg_output_say(cli,
                   "holds     %" PRIu64 " files (%s), %" PRIu64 " directories, %" PRIu64
                   " links, %" PRIu64 " others\n",
-                  f->tree.files, eg_text_bytes(a, f->tree.bytes_logical), f->tree.directories,
-                  f->tree.links, f->tree.others);
-    eg_output_say(cli, "chunks    %" PRIu64 " (%s) in %" PRIu64 " segments\n", f->store.chunks,
-                  eg_text_bytes(a, f->store.bytes_logical), f->store.segments);
+                  number(cli, "files"), bytes(cli, "bytes_logical", a), number(cli, "directories"),
+                  number(cli, "links"), number(cli, "others"));
+    eg_output_say(cli, "chunks    %" PRIu64 " (%s) in %" PRIu64 " segments\n",
+                  number(cli, "chunks"), bytes(cli, "bytes_chunks", a), number(cli, "segments"));
     eg_output_say(cli, "stored    %s: %s corrections, %s vectors and records\n",
-                  eg_text_bytes(a, f->bytes_stored), eg_text_bytes(b, f->store.bytes_payload),
-                  eg_text_bytes(c, f->bytes_vectors + f->bytes_records));
-    eg_output_say(cli, "on disk   %s, %.2f:1\n", eg_text_bytes(a, f->disk_size),
-                  eg_ratio((double)f->tree.bytes_logical, (double)f->disk_size));
-    if (f->is_judged && f->gc.bytes_garbage + f->gc.tree_bytes - f->gc.tree_bytes_kept != 0)
-        eg_output_say(cli,
-                      "garbage   %s in %" PRIu64 " chunks, of which gc would return %s, and %s of the tree\n",
-                      eg_text_bytes(a, f->gc.bytes_garbage), f->gc.chunks_garbage,
-                      eg_text_bytes(b, f->gc.bytes_before - f->gc.bytes_after),
-                      eg_text_bytes(c, f->gc.tree_bytes - f->gc.tree_bytes_kept));
-    eg_output_say(cli, "made with %s, codebook 1 seed %" PRIu64 ", level %d, xxh3-128\n", chunk,
-                  config->seed, config->level);
-    if (r->records != 0 || r->torn_bytes != 0)
-        eg_output_say(cli,
-                      "opening   replayed %" PRIu64 " transactions, passed over %" PRIu64
-                      " torn bytes at the journal's end\n",
-                      r->transactions, r->torn_bytes);
+                  bytes(cli, "bytes_stored", a), bytes(cli, "bytes_corrections", b),
+                  eg_text_bytes(c, own));
+    eg_output_say(
+        cli, "on disk   %s, %.2f:1\n", bytes(cli, "bytes_on_disk", a),
+        eg_ratio((double)number(cli, "bytes_logical"), (double)number(cli, "bytes_on_disk")));
+    say_garbage(cli);
+    eg_output_say(cli, "made with %s, codebook 1 seed %s, level %" PRIu64 ", xxh3-128\n",
+                  text_of(d, "chunk"), text_of(json_object_get(d, "codebook"), "seed"),
+                  number(cli, "level"));
+    say_opening(cli);
 }
 
 static engram_status run(eg_cli *cli, engram_error *error)
 {
-    eg_version version = {0};
-    eg_info info = {0};
-    if (eg_option_text(cli, "novelty") != NULL)
-        return eg_info_novelty(cli, eg_option_text(cli, "novelty"), error);
-    EG_TRY(eg_cli_open(cli, true, error));
-    EG_TRY(eg_cli_pin(cli, &version, error));
-    engram_status status = eg_info_gather(cli->engram, &version, &info, error);
-    eg_version_release(&version);
-    EG_TRY(status);
-    eg_info_judge(cli->engram, &info);
-    eg_info_fill(cli->document, cli->engram, &info);
-    say_facts(cli, &info);
+    const char *novelty = eg_option_text(cli, "novelty");
+    if (novelty != NULL) {
+        EG_TRY(eg_cli_check_directory(cli, "--novelty", error));
+        return eg_info_novelty(cli, novelty, error);
+    }
+    EG_TRY(eg_cli_access(cli, true, error));
+    EG_TRY(eg_access_info(cli->access, eg_option_text(cli, "at"), cli->document, error));
+    say_facts(cli);
     eg_output_say(cli, "keeps     ");
-    eg_retention_say(cli, &info.retention);
+    eg_retention_say(cli, json_object_get(cli->document, "retention"));
     return eg_info_versions(cli, error);
 }
 
@@ -81,5 +112,6 @@ const eg_command eg_command_info = {
     .examples = "  engram info -e my.engram\n  engram info -e my.engram --json\n"
                 "  engram info -e my.engram --novelty draft.txt\n",
     .options = options,
+    .is_remote = true,
     .run = run,
 };

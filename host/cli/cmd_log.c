@@ -5,18 +5,6 @@
 
 static const eg_option options[] = {{0}};
 
-static json_t *entry_json(const char *path, const engram_log_entry *entry)
-{
-    char time[EG_TEXT_SIZE];
-    json_t *object = json_object();
-    eg_json_put_number(object, "version_seen", entry->version);
-    eg_json_put(object, "time", json_string(eg_text_time_ns(time, entry->time_ns)));
-    eg_json_put(object, "present", json_boolean(entry->present));
-    if (entry->present)
-        eg_entry_fill(object, path, &entry->stat, "");
-    return object;
-}
-
 static void print_entry(const engram_log_entry *entry)
 {
     char time[EG_TEXT_SIZE], token[EG_TOKEN_SIZE], mode[11];
@@ -38,7 +26,7 @@ static engram_status on_entry(void *context, const engram_log_entry *entry, engr
     history *h = context;
     (void)error;
     if (h->cli->json)
-        eg_output_list_item(h->cli, entry_json(h->path, entry));
+        eg_output_list_item(h->cli, eg_log_entry_json(h->path, entry));
     else
         print_entry(entry);
     return eg_output_check();
@@ -49,11 +37,11 @@ static engram_status run(eg_cli *cli, engram_error *error)
     eg_stored_name path;
     history h = {.cli = cli, .path = path.text};
     EG_TRY(eg_path_operand(cli->operands[0], &path, error));
-    EG_TRY(eg_cli_open(cli, true, error));
+    EG_TRY(eg_cli_access(cli, true, error));
     eg_path_json(cli->document, "path", eg_view_of(path.text));
     if (cli->json)
         eg_output_list_begin(cli, "entries");
-    return engram_log(cli->engram, path.text, on_entry, &h, error);
+    return eg_access_log(cli->access, path.text, on_entry, &h, error);
 }
 
 const eg_command eg_command_log = {
@@ -69,5 +57,6 @@ const eg_command eg_command_log = {
     .options = options,
     .operand_min = 1,
     .operand_max = 1,
+    .is_remote = true,
     .run = run,
 };

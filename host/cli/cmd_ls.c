@@ -23,10 +23,20 @@ static const eg_option options[] = {
 
 typedef struct listing {
     eg_cli *cli;
-    engram_view *view;
+    eg_access_view *view;
     engram_filter filter;
-    bool is_long, ends_with_zero, itself;
+    bool is_long, ends_with_zero, itself, begun;
 } listing;
+
+/* The version is known for sure with the first entry. */
+static void begin_document(listing *l)
+{
+    if (l->begun || !l->cli->json)
+        return;
+    eg_json_put_number(l->cli->document, "version", eg_access_version(l->view));
+    eg_output_list_begin(l->cli, "entries");
+    l->begun = true;
+}
 
 static void print_entry(const listing *l, const char *path, const struct engram_stat *stat,
                         const char *target)
@@ -46,17 +56,15 @@ static void print_entry(const listing *l, const char *path, const struct engram_
 }
 
 static engram_status on_entry(void *context, const char *path, const struct engram_stat *stat,
-                              engram_error *error)
+                              const char *target, engram_error *error)
 {
     listing *l = context;
-    eg_stored_name target;
-    target.text[0] = 0;
-    if (l->is_long || l->cli->json)
-        EG_TRY(eg_entry_target(l->view, path, stat, &target, error));
+    (void)error;
+    begin_document(l);
     if (l->cli->json)
-        eg_output_list_item(l->cli, eg_entry_json(path, stat, target.text));
+        eg_output_list_item(l->cli, eg_entry_json(path, stat, target));
     else
-        print_entry(l, path, stat, target.text);
+        print_entry(l, path, stat, l->is_long ? target : "");
     return eg_output_check();
 }
 
@@ -93,14 +101,14 @@ static engram_status read_time(const eg_cli *cli, const char *name, int64_t *sec
 static engram_status read_version(const listing *l, uint64_t *version, engram_error *error)
 {
     const char *text = eg_option_text(l->cli, "changed-after");
-    engram_view *view = NULL;
+    eg_access_view *view = NULL;
     if (text == NULL)
         return ENGRAM_OK;
     if (isdigit((unsigned char)*text) && text[strspn(text, "0123456789")] == 0)
         return eg_option_number(l->cli, "changed-after", 0, UINT64_MAX, version, error);
-    EG_TRY(engram_pin_at(l->cli->engram, text, &view, error));
-    *version = engram_view_version(view);
-    engram_unpin(&view);
+    EG_TRY(eg_access_pin(l->cli->access, text, &view, error));
+    *version = eg_access_version(view);
+    eg_access_unpin(&view);
     return ENGRAM_OK;
 }
 
@@ -126,15 +134,12 @@ static engram_status read_filter(listing *l, engram_error *error)
 static engram_status list(listing *l, const char *prefix, engram_error *error)
 {
     struct engram_stat stat;
+    eg_stored_name target;
     EG_TRY(read_version(l, &l->filter.version_after, error));
-    if (l->cli->json) {
-        eg_json_put_number(l->cli->document, "version", engram_view_version(l->view));
-        eg_output_list_begin(l->cli, "entries");
-    }
     if (!l->itself)
-        return engram_list(l->view, prefix, &l->filter, on_entry, l, error);
-    EG_TRY(engram_stat(l->view, prefix, &stat, error));
-    return on_entry(l, prefix, &stat, error);
+        return eg_access_list(l->view, prefix, &l->filter, on_entry, l, error);
+    EG_TRY(eg_access_stat(l->view, prefix, &stat, &target, error));
+    return on_entry(l, prefix, &stat, target.text, error);
 }
 
 static engram_status run(eg_cli *cli, engram_error *error)
@@ -143,9 +148,10 @@ static engram_status run(eg_cli *cli, engram_error *error)
     listing l = {.cli = cli};
     EG_TRY(eg_path_operand(cli->operand_count != 0 ? cli->operands[0] : "", &prefix, error));
     EG_TRY(read_filter(&l, error));
-    EG_TRY(eg_cli_open_view(cli, &l.view, error));
+    EG_TRY(eg_cli_access_view(cli, &l.view, error));
     engram_status status = list(&l, prefix.text, error);
-    engram_unpin(&l.view);
+    begin_document(&l);
+    eg_access_unpin(&l.view);
     return status;
 }
 
@@ -165,5 +171,6 @@ const eg_command eg_command_ls = {
                 "  engram ls -e my.engram --print0 usr | xargs -0 -n 1 echo\n",
     .options = options,
     .operand_max = 1,
+    .is_remote = true,
     .run = run,
 };

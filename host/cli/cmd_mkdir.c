@@ -16,8 +16,7 @@ static engram_status make(const eg_cli_edit *edit, const eg_stored_name *paths, 
 {
     bool parents = eg_option_flag(edit->cli, "parents");
     for (int i = 0; i < edit->cli->operand_count; i++)
-        EG_TRY(parents ? engram_mkdir_all(edit->transaction, paths[i].text, mode, error)
-                       : engram_mkdir(edit->transaction, paths[i].text, mode, error));
+        EG_TRY(eg_access_mkdir(edit->edit, paths[i].text, mode, parents, error));
     return ENGRAM_OK;
 }
 
@@ -26,8 +25,8 @@ static engram_status report(eg_cli *cli, const eg_stored_name *paths, uint64_t v
 {
     struct engram_stat stat;
     eg_stored_name target;
-    engram_view *view = NULL;
-    EG_TRY(engram_pin(cli->engram, &view, error));
+    eg_access_view *view = NULL;
+    EG_TRY(eg_access_pin(cli->access, NULL, &view, error));
     json_t *entries = json_array();
     engram_status status = ENGRAM_OK;
     for (int i = 0; i < cli->operand_count && status == ENGRAM_OK; i++) {
@@ -37,7 +36,7 @@ static engram_status report(eg_cli *cli, const eg_stored_name *paths, uint64_t v
     }
     eg_entries_put(cli, entries, cli->operand_count);
     eg_json_put_number(cli->document, "version", version);
-    engram_unpin(&view);
+    eg_access_unpin(&view);
     return status;
 }
 
@@ -73,5 +72,6 @@ const eg_command eg_command_mkdir = {
     .options = options,
     .operand_min = 1,
     .operand_max = -1,
+    .is_remote = true,
     .run = run,
 };

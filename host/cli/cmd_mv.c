@@ -35,14 +35,14 @@ static engram_status find_target(const eg_cli_edit *edit, const char *from, eg_s
     const char *operand = edit->cli->operands[1];
     struct engram_stat stat;
     engram_error inner = {0};
-    engram_status status = engram_tx_stat(edit->transaction, to->text, &stat, &inner);
+    engram_status status = eg_access_edit_stat(edit->edit, to->text, &stat, &inner);
     if (status == ENGRAM_OK && stat.kind == ENGRAM_KIND_DIRECTORY)
         return enter(to, from, error);
     if (status != ENGRAM_OK && status != ENGRAM_NOT_FOUND)
         return eg_fail(error, status, "%s", inner.message);
     if (!names_directory(operand))
         return ENGRAM_OK;
-    engram_status source = engram_tx_stat(edit->transaction, from, &stat, error);
+    engram_status source = eg_access_edit_stat(edit->edit, from, &stat, error);
     if (source != ENGRAM_OK || stat.kind == ENGRAM_KIND_DIRECTORY)
         return source;
     return eg_fail(error, status == ENGRAM_OK ? ENGRAM_INVALID : ENGRAM_NOT_FOUND,
@@ -54,14 +54,13 @@ static engram_status move(const eg_cli_edit *edit, const char *from, eg_stored_n
 {
     struct engram_stat here, there;
     EG_TRY(find_target(edit, from, to, error));
-    EG_TRY(engram_rename(edit->transaction, from, to->text, &edit->expected, error));
-    if (strcmp(from, to->text) == 0 ||
-        engram_tx_stat(edit->transaction, from, &here, NULL) != ENGRAM_OK)
-        return ENGRAM_OK;
-    /* Both were names of one file, and renaming it to itself does nothing. */
-    EG_TRY(engram_tx_stat(edit->transaction, to->text, &there, error));
-    return here.inode == there.inode ? engram_remove(edit->transaction, from, NULL, error)
-                                     : ENGRAM_OK;
+    bool is_one = strcmp(from, to->text) != 0 &&
+                  eg_access_edit_stat(edit->edit, from, &here, NULL) == ENGRAM_OK &&
+                  eg_access_edit_stat(edit->edit, to->text, &there, NULL) == ENGRAM_OK &&
+                  here.inode == there.inode;
+    /* Two names of one file: renaming it to itself does nothing. */
+    return is_one ? eg_access_remove(edit->edit, from, &edit->expected, error)
+                  : eg_access_rename(edit->edit, from, to->text, &edit->expected, error);
 }
 
 static engram_status run(eg_cli *cli, engram_error *error)
@@ -97,5 +96,6 @@ const eg_command eg_command_mv = {
     .options = options,
     .operand_min = 2,
     .operand_max = 2,
+    .is_remote = true,
     .run = run,
 };

@@ -81,38 +81,26 @@ static engram_status open_input(eg_cli *cli, input *in, engram_error *error)
 }
 
 typedef struct target {
-    eg_stored_name path, parent;
-    bool parents;
-    uint32_t mode; /* UINT32_MAX: as it is */
+    eg_stored_name path;
+    eg_access_content content;
 } target;
 
 static engram_status read_target(eg_cli *cli, target *t, engram_error *error)
 {
     const char *operand = cli->operands[0];
     size_t size = strlen(operand);
-    t->mode = UINT32_MAX;
-    t->parents = eg_option_flag(cli, "parents");
-    EG_TRY(eg_option_mode(cli, "mode", &t->mode, error));
+    t->content = (eg_access_content){.source = read_piece,
+                                     .mode = UINT32_MAX,
+                                     .parents = eg_option_flag(cli, "parents")};
+    EG_TRY(eg_option_mode(cli, "mode", &t->content.mode, error));
     EG_TRY(eg_path_operand(operand, &t->path, error));
     if (t->path.text[0] == 0 || operand[size - 1] == '/')
         return eg_fail(error, ENGRAM_INVALID, "%s: names a directory; name the file in it",
                        size != 0 ? operand : "''");
-    t->parent = t->path;
-    t->parent.text[eg_path_base(t->path.text) - t->path.text] = 0;
-    return eg_path_operand(t->parent.text, &t->parent, error);
+    return ENGRAM_OK;
 }
 
-static engram_status store(const eg_cli_edit *edit, const target *t, input *in, engram_error *error)
-{
-    engram_transaction *transaction = edit->transaction;
-    if (t->parents && t->parent.text[0] != 0)
-        EG_TRY(engram_mkdir_all(transaction, t->parent.text, 0755, error));
-    EG_TRY(engram_write_stream(transaction, t->path.text, read_piece, in, &edit->expected, error));
-    return t->mode == UINT32_MAX ? ENGRAM_OK
-                                 : engram_set_mode(transaction, t->path.text, t->mode, error);
-}
-
-static engram_status put(eg_cli *cli, const target *t, input *in, engram_error *error)
+static engram_status put(eg_cli *cli, const target *t, engram_error *error)
 {
     eg_cli_edit edit;
     struct engram_stat stat;
@@ -120,7 +108,9 @@ static engram_status put(eg_cli *cli, const target *t, input *in, engram_error *
     char size[EG_TEXT_SIZE], token[EG_TOKEN_SIZE];
     EG_TRY(eg_cli_edit_begin(cli, &edit, error));
     eg_signals_defer();
-    EG_TRY(eg_cli_edit_end(&edit, store(&edit, t, in, error), &version, error));
+    engram_status status =
+        eg_access_put(edit.edit, t->path.text, &t->content, &edit.expected, error);
+    EG_TRY(eg_cli_edit_end(&edit, status, &version, error));
     EG_TRY(eg_cli_edit_report(cli, t->path.text, version, &stat, error));
     eg_output_say_path(cli, t->path.text);
     eg_output_say(cli, ": %s, version %" PRIu64 ", token %s\n", eg_text_bytes(size, stat.size),
@@ -134,8 +124,9 @@ static engram_status run(eg_cli *cli, engram_error *error)
     input in;
     EG_TRY(read_target(cli, &t, error));
     engram_status status = open_input(cli, &in, error);
+    t.content.context = &in;
     if (status == ENGRAM_OK)
-        status = put(cli, &t, &in, error);
+        status = put(cli, &t, error);
     if (in.fd > STDERR_FILENO)
         close(in.fd);
     return status;
@@ -160,5 +151,6 @@ const eg_command eg_command_put = {
     .options = options,
     .operand_min = 1,
     .operand_max = 2,
+    .is_remote = true,
     .run = run,
 };

@@ -1,9 +1,7 @@
 /* engram query: what is stored that is like this? */
-#include <inttypes.h>
-
+#include "access/query.h"
 #include "base/memory.h"
 #include "cli/cli.h"
-#include "search/query.h"
 
 enum { INPUT_SIZE_MAX = 1 << 30 };
 
@@ -55,208 +53,17 @@ static engram_status read_options(const eg_cli *cli, eg_query_options *o, engram
     return ENGRAM_OK;
 }
 
-static json_t *best_json(const eg_query_pair *pair)
+static engram_status ask(eg_cli *cli, const eg_query_options *o, eg_view content,
+                         engram_error *error)
 {
-    json_t *object = json_object();
-    eg_json_put_number(object, "query_offset", pair->query_offset);
-    eg_json_put_number(object, "query_length", pair->query_size);
-    eg_json_put_number(object, "offset", pair->file_offset);
-    eg_json_put_number(object, "length", pair->file_size);
-    eg_json_put_number(object, "matches", pair->matches);
-    eg_json_put_number(object, "chunk", pair->chunk_id);
-    return object;
-}
-
-static json_t *ranges_json(const eg_ranges *ranges)
-{
-    json_t *array = json_array();
-    for (size_t i = 0; i < ranges->count; i++) {
-        json_t *object = json_object();
-        eg_json_put_number(object, "query_offset", ranges->items[i].query_offset);
-        eg_json_put_number(object, "offset", ranges->items[i].file_offset);
-        eg_json_put_number(object, "length", ranges->items[i].size);
-        eg_json_put(array, NULL, object);
-    }
-    return array;
-}
-
-static void put_exact(json_t *object, const eg_query_exact *e)
-{
-    eg_json_put(object, "exact_jaccard", e->jaccard >= 0 ? json_real(e->jaccard) : json_null());
-    eg_json_put(object, "exact_containment", json_real(e->containment));
-    eg_json_put(object, "exact_whole", json_boolean(e->whole));
-    eg_json_put_number(object, "sample", e->sample);
-    eg_json_put_number(object, "size", e->file_size);
-    eg_json_put_number(object, "looked_at", e->looked_at);
-    eg_json_put(object, "ranges", ranges_json(&e->ranges));
-    eg_json_put_number(object, "ranges_query_bytes", e->ranges.covered);
-    eg_json_put(object, "ranges_complete", json_boolean(e->ranges.complete));
-}
-
-static json_t *hit_json(const eg_query_hit *hit)
-{
-    json_t *object = json_object();
-    eg_path_json(object, "path", (eg_view){(const uint8_t *)hit->path, hit->path_size});
-    eg_json_put(object, "score", json_real(hit->score));
-    eg_json_put(object, "jaccard", json_real(hit->jaccard.value));
-    eg_json_put(object, "jaccard_low", json_real(hit->jaccard.low));
-    eg_json_put(object, "jaccard_high", json_real(hit->jaccard.high));
-    eg_json_put(object, "containment", json_real(hit->containment));
-    eg_json_put(object, "best", best_json(&hit->pair));
-    if (hit->exact.present)
-        put_exact(object, &hit->exact);
-    return object;
-}
-
-static json_t *via_json(const eg_via_root_report *via, bool checked)
-{
-    json_t *object = json_object();
-    eg_json_put(object, "by", json_string("root"));
-    eg_json_put(object, "share", json_real(via->share));
-    eg_json_put_number(object, "chunks_read", via->chunks_read);
-    eg_json_put_number(object, "bundles", via->bundles);
-    eg_json_put_number(object, "bundles_read", via->bundles_read);
-    eg_json_put(object, "bundle_seconds", json_real(via->bundle_seconds));
-    if (!checked)
-        return object;
-    eg_json_put(object, "recall", json_real(via->recall));
-    eg_json_put_number(object, "exact_hits", via->exact_hits);
-    eg_json_put_number(object, "found_hits", via->found_hits);
-    eg_json_put(object, "exact_seconds", json_real(via->exact_seconds));
-    return object;
-}
-
-static void fill_document(eg_cli *cli, const eg_query_result *r, const eg_query_options *o)
-{
-    json_t *d = cli->document, *hits = json_array(), *seconds = json_object();
-    eg_device_stats device;
-    eg_device_get_stats(cli->device, &device);
-    for (size_t i = 0; i < r->hit_count; i++)
-        eg_json_put(hits, NULL, hit_json(&r->hits[i]));
-    eg_json_put(seconds, "encode", json_real(r->encode_seconds));
-    eg_json_put(seconds, "scan", json_real(r->scan_seconds));
-    eg_json_put(seconds, "score", json_real(r->score_seconds));
-    eg_json_put(seconds, "look", json_real(r->look_seconds));
-    eg_json_put(seconds, "total", json_real(eg_seconds_since(cli->start_ns)));
-    eg_json_put(d, "hits", hits);
-    eg_json_put_number(d, "hits_before", r->hits_before);
-    eg_json_put_number(d, "hits_behind", r->hits_behind);
-    eg_json_put(d, "by", json_string(o->by_chunk ? "chunk" : "file"));
-    eg_json_put(d, "unsure", json_boolean(r->unsure));
-    eg_json_put_number(d, "version", r->version);
-    eg_json_put_number(d, "query_chunks", r->query_chunks);
-    eg_json_put_number(d, "chunks_live", r->chunks_live);
-    eg_json_put_number(d, "files_scored", r->files_scored);
-    if (o->via_root_share > 0)
-        eg_json_put(d, "via", via_json(&r->via_root, o->via_root_check));
-    eg_json_put_number(d, "files_looked_at", r->files_looked_at);
-    eg_json_put(d, "seconds", seconds);
-    eg_json_put(d, "device", json_string(eg_device_get_info(cli->device)->spec));
-    eg_json_put(d, "device_used", json_string(device.device_used));
-    eg_json_put_number(d, "fallback_batches", device.fallback_batches);
-}
-
-static void print_pair(const eg_query_pair *p)
-{
-    printf("  (%" PRIu64 "+%" PRIu32 " in the query, %" PRIu64 "+%" PRIu32 " there, %" PRIu32
-           " matches)",
-           p->query_offset, p->query_size, p->file_offset, p->file_size, p->matches);
-}
-
-static void print_path(const eg_query_hit *hit)
-{
-    eg_path_print(stdout, (eg_view){(const uint8_t *)hit->path, hit->path_size});
-}
-
-static void print_estimate(const eg_cli *cli, const eg_query_hit *hit)
-{
-    printf("%.3f  %.3f [%.3f, %.3f]  %.3f  ", hit->score, hit->jaccard.value, hit->jaccard.low,
-           hit->jaccard.high, hit->containment);
-    print_path(hit);
-    if (cli->verbosity != 0)
-        print_pair(&hit->pair);
-    putchar('\n');
-}
-
-static void print_ranges(const eg_ranges *ranges)
-{
-    for (size_t i = 0; i < ranges->count; i++) {
-        const eg_range *r = &ranges->items[i];
-        printf("    %" PRIu64 " bytes: from %" PRIu64 " in the query, from %" PRIu64 " there\n",
-               r->size, r->query_offset, r->file_offset);
-    }
-    printf("    %s%" PRIu64 " bytes of the query are in runs of %d equal bytes or more\n",
-           ranges->complete ? "" : "at least ", ranges->covered, EG_RANGE_MIN);
-}
-
-/* The mark behind a share: + at least so much, ~ counted on a sample. */
-static void print_exact(const eg_cli *cli, const eg_query_hit *hit)
-{
-    const eg_query_exact *e = &hit->exact;
-    char mark = e->looked_at < e->file_size ? '+' : e->sample > 1 ? '~' : ' ';
-    if (!e->present)
-        printf("-       -       ");
-    else if (e->jaccard < 0)
-        printf("%.3f%c  -       ", e->containment, mark);
-    else
-        printf("%.3f%c  %.3f%c  ", e->containment, mark, e->jaccard, mark);
-    printf("%.3f  ", hit->score);
-    print_path(hit);
-    putchar('\n');
-    if (e->present && cli->verbosity != 0)
-        print_ranges(&e->ranges);
-}
-
-static void print_hits(eg_cli *cli, const eg_query_result *r, const eg_query_options *o)
-{
-    bool exact = !o->by_chunk && !o->estimate_only;
-    eg_output_say(cli, exact ? "within  J       score  path\n"
-                             : "score  J [95 %% interval]    within path\n");
-    for (size_t i = 0; i < r->hit_count; i++)
-        exact ? print_exact(cli, &r->hits[i]) : print_estimate(cli, &r->hits[i]);
-    if (r->hit_count == 0 && r->hits_before != 0)
-        eg_output_note(cli, "there are only %" PRIu64 " hits", r->hits_before);
-    else if (r->hit_count == 0)
-        eg_output_note(cli, "nothing similar among %" PRIu64 " chunks", r->chunks_live);
-}
-
-static void say_via(eg_cli *cli, const eg_via_root_report *via, bool checked)
-{
-    eg_output_say(cli, "compared %.0f %% of the chunks, %" PRIu64 " in %zu of %zu bundles\n",
-                  100 * via->share, via->chunks_read, via->bundles_read, via->bundles);
-    if (checked)
-        eg_output_say(cli,
-                      "found %" PRIu64 " of the %" PRIu64
-                      " best chunks, ten for each of the query: recall %.3f\n",
-                      via->found_hits, via->exact_hits, via->recall);
-}
-
-static engram_status run_query(eg_cli *cli, const eg_query_options *o, eg_view content,
-                               engram_error *error)
-{
-    eg_version version = {0};
-    eg_searcher *searcher = NULL;
-    eg_query_result result = {0};
-    EG_TRY(eg_cli_pin(cli, &version, error));
-    engram_status status = eg_searcher_create(cli->engram, cli->device, &searcher, error);
-    if (status == ENGRAM_OK)
-        status =
-            eg_searcher_query(searcher, &version, content.data, content.size, o, &result, error);
-    if (status == ENGRAM_OK) {
-        fill_document(cli, &result, o);
-        if (!cli->json)
-            print_hits(cli, &result, o);
-        if (o->via_root_share > 0)
-            say_via(cli, &result.via_root, o->via_root_check);
-        if (result.unsure && !cli->quiet)
-            eg_output_note(cli, "the query has under 2 KiB: chunks are too large to be sure of the "
-                                "answer; an engram "
-                                "made with 'init --chunk cdc:4096' suits snippets");
-        eg_query_result_fini(&result);
-    }
-    eg_searcher_free(searcher);
-    eg_version_release(&version);
-    return status;
+    const eg_access_query query = {.at = eg_option_text(cli, "at"),
+                                   .options = o,
+                                   .content = content,
+                                   .device = cli->device,
+                                   .start_ns = cli->start_ns};
+    EG_TRY(eg_access_ask(cli->access, &query, cli->document, error));
+    eg_query_say(cli, !o->by_chunk && !o->estimate_only);
+    return ENGRAM_OK;
 }
 
 static engram_status run(eg_cli *cli, engram_error *error)
@@ -266,13 +73,14 @@ static engram_status run(eg_cli *cli, engram_error *error)
     size_t size = 0;
     engram_error inner = {0};
     EG_TRY(read_options(cli, &o, error));
-    EG_TRY(eg_cli_open_device(cli, error));
-    EG_TRY(eg_cli_open(cli, true, error));
+    EG_TRY(eg_cli_access(cli, true, error));
+    if (eg_access_engram(cli->access) != NULL)
+        EG_TRY(eg_cli_open_device(cli, error));
     engram_status status =
         eg_cli_read_input(cli->operands[0], INPUT_SIZE_MAX, &bytes, &size, &inner);
     if (status != ENGRAM_OK)
         return eg_fail(error, status, "%s: %s", cli->operands[0], inner.message);
-    status = run_query(cli, &o, (eg_view){bytes, size}, error);
+    status = ask(cli, &o, (eg_view){bytes, size}, error);
     eg_free(bytes);
     return status;
 }
@@ -297,8 +105,9 @@ const eg_command eg_command_query = {
         "of the best pair of chunks with its 95 % interval, and how much of the query's chunk lies "
         "within the\n"
         "stored one. A query has at most 100 files as hits; --skip shows those behind the first.\n"
-               "--via root compares only the chunks that bundles of 1,024 promise most of, and misses hits; one command\n"
-               "saves nothing by it, since the bundles are made for it.\n",
+        "--via root compares only the chunks that bundles of 1,024 promise most of, and misses "
+        "hits; one command\n"
+        "saves nothing by it, since the bundles are made for it.\n",
     .examples = "  engram query -e my.engram draft.txt\n"
                 "  engram query -e my.engram -k 3 --min 0.5 --prefix usr/share --json draft.txt\n"
                 "  engram query -e my.engram --skip 10 draft.txt\n"
@@ -306,5 +115,6 @@ const eg_command eg_command_query = {
     .options = options,
     .operand_min = 1,
     .operand_max = 1,
+    .is_remote = true,
     .run = run,
 };

@@ -71,13 +71,13 @@ static engram_status remove_path(removal *r, const eg_cli_edit *edit, const char
 {
     struct engram_stat stat;
     uint64_t removed = 1;
-    EG_TRY(engram_tx_stat(edit->transaction, path, &stat, error));
+    EG_TRY(eg_access_edit_stat(edit->edit, path, &stat, error));
     EG_TRY(check_kind(r, path, &stat, error));
     if (stat.kind != ENGRAM_KIND_DIRECTORY) {
-        EG_TRY(engram_remove(edit->transaction, path, &edit->expected, error));
+        EG_TRY(eg_access_remove(edit->edit, path, &edit->expected, error));
     } else {
         EG_TRY(check_expected(&edit->expected, path, &stat, error));
-        EG_TRY(engram_remove_all(edit->transaction, path, &removed, error));
+        EG_TRY(eg_access_remove_all(edit->edit, path, &removed, error));
     }
     r->count += removed;
     return ENGRAM_OK;
@@ -99,9 +99,10 @@ static engram_status remove_all(removal *r, engram_error *error)
 }
 
 static engram_status show_entry(void *context, const char *path, const struct engram_stat *stat,
-                                engram_error *error)
+                                const char *target, engram_error *error)
 {
     removal *r = context;
+    (void)target;
     (void)error;
     if (*path == 0)
         return ENGRAM_OK; /* the root stays */
@@ -113,32 +114,33 @@ static engram_status show_entry(void *context, const char *path, const struct en
     return eg_output_check();
 }
 
-static engram_status show_path(removal *r, engram_view *view, const engram_expected *expected,
+static engram_status show_path(removal *r, eg_access_view *view, const engram_expected *expected,
                                const char *path, engram_error *error)
 {
     struct engram_stat stat;
-    EG_TRY(engram_stat(view, path, &stat, error));
+    EG_TRY(eg_access_stat(view, path, &stat, NULL, error));
     EG_TRY(check_kind(r, path, &stat, error));
     EG_TRY(check_expected(expected, path, &stat, error));
-    EG_TRY(show_entry(r, path, &stat, error));
-    return stat.kind == ENGRAM_KIND_DIRECTORY ? engram_list(view, path, NULL, show_entry, r, error)
-                                              : ENGRAM_OK;
+    EG_TRY(show_entry(r, path, &stat, "", error));
+    return stat.kind == ENGRAM_KIND_DIRECTORY
+               ? eg_access_list(view, path, NULL, show_entry, r, error)
+               : ENGRAM_OK;
 }
 
 static engram_status show_all(removal *r, engram_error *error)
 {
-    engram_view *view = NULL;
+    eg_access_view *view = NULL;
     engram_expected expected;
     engram_status status = ENGRAM_OK;
     EG_TRY(eg_cli_edit_expected(r->cli, &expected, error));
-    EG_TRY(eg_cli_open_view(r->cli, &view, error));
-    eg_json_put_number(r->cli->document, "version", engram_view_version(view));
+    EG_TRY(eg_cli_access_view(r->cli, &view, error));
+    eg_json_put_number(r->cli->document, "version", eg_access_version(view));
     if (r->cli->json)
         eg_output_list_begin(r->cli, "would_remove");
     for (int i = 0; i < r->cli->operand_count && status == ENGRAM_OK; i++)
         status = show_path(r, view, &expected, r->paths[i].text, error);
     eg_json_put_number(r->cli->document, "removed", 0);
-    engram_unpin(&view);
+    eg_access_unpin(&view);
     return status;
 }
 
@@ -167,5 +169,6 @@ const eg_command eg_command_rm = {
     .options = options,
     .operand_min = 1,
     .operand_max = -1,
+    .is_remote = true,
     .run = run,
 };

@@ -13,43 +13,43 @@ static const eg_option options[] = {
 static engram_status roll_back(eg_cli *cli, const char *path, engram_error *error)
 {
     eg_cli_edit edit;
-    engram_view *to = NULL;
+    eg_access_view *to = NULL;
     uint64_t changed = 0, version = 0;
     EG_TRY(eg_cli_edit_begin(cli, &edit, error));
-    engram_status status = engram_pin_at(cli->engram, eg_option_text(cli, "to"), &to, error);
+    engram_status status = eg_access_pin(cli->access, eg_option_text(cli, "to"), &to, error);
     if (status == ENGRAM_OK)
-        status = engram_rollback(edit.transaction, to, path, &changed, error);
+        status = eg_access_rollback(edit.edit, to, path, &changed, error);
     status = eg_cli_edit_end(&edit, status, &version, error);
     if (status == ENGRAM_OK) {
         eg_json_put_number(cli->document, "version", version);
-        eg_json_put_number(cli->document, "to", engram_view_version(to));
+        eg_json_put_number(cli->document, "to", eg_access_version(to));
         eg_json_put_number(cli->document, "changed", changed);
         eg_path_json(cli->document, "path", eg_view_of(path));
-        eg_output_say(cli, "back at version %" PRIu64 " of ", engram_view_version(to));
+        eg_output_say(cli, "back at version %" PRIu64 " of ", eg_access_version(to));
         eg_output_say_path(cli, path);
         eg_output_say(cli, ": %" PRIu64 " changed, version %" PRIu64 "\n", changed, version);
     }
-    engram_unpin(&to);
+    eg_access_unpin(&to);
     return status;
 }
 
 /* The changes that would be made: from the newest version to the old one. */
 static engram_status show(eg_cli *cli, const char *path, engram_error *error)
 {
-    engram_view *newest = NULL, *to = NULL;
+    eg_access_view *newest = NULL, *to = NULL;
     eg_changes changes = {.cli = cli};
-    EG_TRY(eg_cli_open(cli, true, error));
-    engram_status status = engram_pin_at(cli->engram, eg_option_text(cli, "to"), &to, error);
+    EG_TRY(eg_cli_access(cli, true, error));
+    engram_status status = eg_access_pin(cli->access, eg_option_text(cli, "to"), &to, error);
     if (status == ENGRAM_OK)
-        status = engram_pin(cli->engram, &newest, error);
+        status = eg_access_pin(cli->access, NULL, &newest, error);
     if (status == ENGRAM_OK) {
-        eg_json_put_number(cli->document, "version", engram_view_version(newest));
-        eg_json_put_number(cli->document, "to", engram_view_version(to));
+        eg_json_put_number(cli->document, "version", eg_access_version(newest));
+        eg_json_put_number(cli->document, "to", eg_access_version(to));
         eg_path_json(cli->document, "path", eg_view_of(path));
         status = eg_changes_print(&changes, newest, to, path, error);
     }
-    engram_unpin(&newest);
-    engram_unpin(&to);
+    eg_access_unpin(&newest);
+    eg_access_unpin(&to);
     return status;
 }
 
@@ -78,5 +78,6 @@ const eg_command eg_command_rollback = {
                 "  engram rollback -e my.engram --to '2 hours ago' --dry-run\n",
     .options = options,
     .operand_max = 1,
+    .is_remote = true,
     .run = run,
 };

@@ -30,11 +30,14 @@ static const eg_option options[] = {
     {"header-size", 0, "SIZE", "most bytes of a request's head; default 16K"},
     {"body-size", 0, "SIZE", "most bytes of a request's body; default 64G"},
     {"buffers", 0, "SIZE", "memory for pieces of bodies and replies; default 128M"},
+    {"event-buffer", 0, "SIZE", "changes kept for clients of the stream that lag; default 16M"},
     {"header-timeout", 0, "TIME", "for a request's head; default 10s"},
     {"stall-timeout", 0, "TIME", "that a body or reply may lag behind --min-rate; default 20s"},
     {"min-rate", 0, "SIZE", "bytes a second that a client must keep to; default 1K"},
     {"idle-timeout", 0, "TIME", "between two requests of a connection; default 60s"},
     {"drain-timeout", 0, "TIME", "for requests under way when it ends; default 30s"},
+    {"batch-max", 0, "N", "most queries in a batch of the device; 1: no batches; default 64"},
+    {"batch-delay", 0, "US", "most microseconds a batch waits for those expected; 0: none; default 5000"},
     EG_OPTION_DURABILITY,
     {0},
 };
@@ -104,6 +107,7 @@ static engram_status read_limits(const eg_cli *cli, eg_server_config *c, engram_
     EG_TRY(eg_option_size(cli, "header-size", &c->header_size, error));
     EG_TRY(eg_option_size(cli, "body-size", &c->body_size, error));
     EG_TRY(eg_option_size(cli, "buffers", &c->buffers_size, error));
+    EG_TRY(eg_option_size(cli, "event-buffer", &c->event_buffer, error));
     EG_TRY(eg_option_size(cli, "min-rate", &c->rate_min, error));
     EG_TRY(read_seconds(cli, "header-timeout", &c->header_s, error));
     EG_TRY(read_seconds(cli, "stall-timeout", &c->stall_s, error));
@@ -208,15 +212,30 @@ static engram_status warm_up(eg_cli *cli, eg_searcher *searcher, engram_error *e
     return status;
 }
 
-static engram_status open_all(eg_cli *cli, eg_searcher **searcher, engram_error *error)
+/* How queries that come at the same time are merged. */
+static engram_status read_batching(const eg_cli *cli, eg_batcher_options *o, engram_error *error)
+{
+    uint64_t delay_us = 5000;
+    *o = (eg_batcher_options){.queries_max = 64};
+    EG_TRY(read_count(cli, "batch-max", 4096, &o->queries_max, error));
+    EG_TRY(eg_option_number(cli, "batch-delay", 0, 1000000, &delay_us, error));
+    o->chunks_max = o->queries_max == 1 ? 1 : 0;
+    o->delay_max_us = (uint32_t)delay_us;
+    o->never_waits = delay_us == 0 || o->queries_max == 1;
+    return ENGRAM_OK;
+}
+
+static engram_status open_all(eg_cli *cli, const eg_batcher_options *batching,
+                              eg_searcher **searcher, engram_error *error)
 {
     EG_TRY(eg_cli_open(cli, false, error));
     EG_TRY(eg_cli_open_device(cli, error));
-    EG_TRY(eg_searcher_create(cli->engram, cli->device, searcher, error));
+    EG_TRY(eg_searcher_create_batching(cli->engram, cli->device, batching, searcher, error));
     return warm_up(cli, *searcher, error);
 }
 
-static engram_status serve(eg_cli *cli, const eg_server_config *config, engram_error *error)
+static engram_status serve(eg_cli *cli, const eg_server_config *config,
+                           const eg_batcher_options *batching, engram_error *error)
 {
     sigset_t signals;
     eg_server *server = NULL;
@@ -224,7 +243,7 @@ static engram_status serve(eg_cli *cli, const eg_server_config *config, engram_e
     block_signals(&signals);
     EG_TRY(eg_server_open(config, &server, error));
     say_line(cli, "listening", eg_server_address(server));
-    engram_status status = open_all(cli, &searcher, error);
+    engram_status status = open_all(cli, batching, &searcher, error);
     if (status == ENGRAM_OK) {
         eg_server_ready(server, cli->engram, cli->device, searcher);
         say_line(cli, "ready", eg_server_address(server));
@@ -241,11 +260,13 @@ static engram_status serve(eg_cli *cli, const eg_server_config *config, engram_e
 static engram_status run(eg_cli *cli, engram_error *error)
 {
     eg_server_config config;
+    eg_batcher_options batching;
     const char *dir;
     EG_TRY(read_config(cli, error));
     EG_TRY(eg_cli_dir(cli, &dir, error));
     EG_TRY(read_server(cli, &config, error));
-    return serve(cli, &config, error);
+    EG_TRY(read_batching(cli, &batching, error));
+    return serve(cli, &config, &batching, error);
 }
 
 const eg_command eg_command_serve = {
@@ -261,7 +282,12 @@ const eg_command eg_command_serve = {
         "  GET, HEAD, PUT, DELETE /v1/files/PATH   with ETag, If-Match, Range, ?at=WHEN\n"
         "  GET /v1/files/?prefix=DIR               what is below, with the conditions of 'engram "
         "ls'\n"
-        "  GET /v1/info /v1/devices /metrics /healthz /readyz\n"
+        "  POST /v1/query /v1/query/batch /v1/vectors   what is stored that is like the body\n"
+        "  POST /v1/transactions   operations, all or nothing\n"
+        "  GET, POST, DELETE /v1/snapshots; GET /v1/log/PATH /v1/diff?from=WHEN; POST /v1/rollback?to=WHEN\n"
+        "  GET /v1/events          every change as it is committed, as server-sent events\n"
+        "  GET /   a page for people;  GET /v1/openapi.json   all of this, described\n"
+        "  GET /v1/info /v1/versions /v1/devices /metrics /healthz /readyz\n"
         "It listens on this machine alone unless told otherwise, and then wants tokens. Every "
         "option but\n"
         "--config can stand in the configuration file; arguments and variables win over it.\n",

@@ -23,9 +23,8 @@ static engram_status create(eg_cli *cli, engram_error *error)
 {
     const char *name = cli->operands[1], *at = eg_option_text(cli, "at");
     uint64_t version = 0;
-    EG_TRY(eg_cli_open(cli, false, error));
-    EG_TRY(at != NULL ? engram_snapshot_create_at(cli->engram, name, at, &version, error)
-                      : engram_snapshot_create(cli->engram, name, &version, error));
+    EG_TRY(eg_cli_access(cli, false, error));
+    EG_TRY(eg_access_snapshot_create(cli->access, name, at, &version, error));
     eg_path_json(cli->document, "name", eg_view_of(name));
     eg_json_put_number(cli->document, "version", version);
     eg_output_say_path(cli, name);
@@ -42,13 +41,8 @@ static engram_status on_snapshot(void *context, const char *name, uint64_t versi
     char time[EG_TEXT_SIZE];
     (void)error;
     eg_text_time_ns(time, time_ns);
-    if (cli->json) {
-        json_t *object = json_object();
-        eg_path_json(object, "name", eg_view_of(name));
-        eg_json_put_number(object, "version", version);
-        eg_json_put(object, "time", json_string(time));
-        eg_output_list_item(cli, object);
-    }
+    if (cli->json)
+        eg_output_list_item(cli, eg_snapshot_json(name, version, time_ns));
     eg_output_say(cli, "%8" PRIu64 "  %.19sZ  ", version, time);
     eg_output_say_path(cli, name);
     eg_output_say(cli, "\n");
@@ -57,10 +51,10 @@ static engram_status on_snapshot(void *context, const char *name, uint64_t versi
 
 static engram_status list(eg_cli *cli, engram_error *error)
 {
-    EG_TRY(eg_cli_open(cli, true, error));
+    EG_TRY(eg_cli_access(cli, true, error));
     if (cli->json)
         eg_output_list_begin(cli, "snapshots");
-    return engram_snapshots(cli->engram, on_snapshot, cli, error);
+    return eg_access_snapshots(cli->access, on_snapshot, cli, error);
 }
 
 /* ---- delete ---- */
@@ -86,7 +80,7 @@ static engram_status on_candidate(void *context, const char *name, uint64_t vers
 
 static engram_status find(eg_cli *cli, wanted *w, engram_error *error)
 {
-    EG_TRY(engram_snapshots(cli->engram, on_candidate, w, error));
+    EG_TRY(eg_access_snapshots(cli->access, on_candidate, w, error));
     return w->found ? ENGRAM_OK
                     : eg_fail(error, ENGRAM_NOT_FOUND,
                               "%s: no such snapshot; 'engram snapshot list' lists them", w->name);
@@ -96,10 +90,10 @@ static engram_status delete (eg_cli *cli, engram_error *error)
 {
     bool dry_run = eg_option_flag(cli, "dry-run");
     wanted w = {.name = cli->operands[1]};
-    EG_TRY(eg_cli_open(cli, dry_run, error));
+    EG_TRY(eg_cli_access(cli, dry_run, error));
     EG_TRY(find(cli, &w, error));
     if (!dry_run)
-        EG_TRY(engram_snapshot_delete(cli->engram, w.name, error));
+        EG_TRY(eg_access_snapshot_delete(cli->access, w.name, error));
     eg_path_json(cli->document, "name", eg_view_of(w.name));
     eg_json_put_number(cli->document, "version", w.version);
     eg_json_put(cli->document, "deleted", json_boolean(!dry_run));
@@ -116,6 +110,7 @@ static engram_status keep(eg_cli *cli, engram_error *error)
     engram_retention retention = {0};
     bool changed = false, dry_run = eg_option_flag(cli, "dry-run");
     EG_TRY(eg_retention_read(cli, &retention, &changed, error)); /* wrong usage opens nothing */
+    EG_TRY(eg_cli_check_directory(cli, "snapshot keep", error));
     EG_TRY(eg_cli_open(cli, !changed || dry_run, error));
     engram_get_retention(cli->engram, &retention);
     EG_TRY(eg_retention_read(cli, &retention, &changed, error));
@@ -124,7 +119,7 @@ static engram_status keep(eg_cli *cli, engram_error *error)
     eg_json_put(cli->document, "retention", eg_retention_json(&retention));
     eg_json_put(cli->document, "changed", json_boolean(changed && !dry_run));
     eg_output_say(cli, dry_run ? "would keep: " : "kept: ");
-    eg_retention_say(cli, &retention);
+    eg_retention_say(cli, json_object_get(cli->document, "retention"));
     return ENGRAM_OK;
 }
 
@@ -198,5 +193,6 @@ const eg_command eg_command_snapshot = {
     .options = options,
     .operand_min = 1,
     .operand_max = 2,
+    .is_remote = true,
     .run = run,
 };

@@ -37,7 +37,7 @@ static void print_entry(const char *path, const struct engram_stat *s, const cha
 
 typedef struct listing {
     eg_cli *cli;
-    engram_view *view;
+    eg_access_view *view;
     json_t *entries;
     uint64_t count;
 } listing;
@@ -79,12 +79,12 @@ static engram_status show_all(listing *l, engram_error *error)
 static engram_status run(eg_cli *cli, engram_error *error)
 {
     listing l = {.cli = cli};
-    EG_TRY(eg_cli_open_view(cli, &l.view, error));
+    EG_TRY(eg_cli_access_view(cli, &l.view, error));
     l.entries = json_array();
-    eg_json_put_number(cli->document, "at_version", engram_view_version(l.view));
+    eg_json_put_number(cli->document, "at_version", eg_access_version(l.view));
     engram_status status = show_all(&l, error);
     eg_entries_put(cli, l.entries, cli->operand_count);
-    engram_unpin(&l.view);
+    eg_access_unpin(&l.view);
     return status;
 }
 
@@ -104,5 +104,6 @@ const eg_command eg_command_stat = {
     .options = options,
     .operand_min = 1,
     .operand_max = -1,
+    .is_remote = true,
     .run = run,
 };

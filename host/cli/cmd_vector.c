@@ -3,6 +3,7 @@
 
 #include "base/memory.h"
 #include "cli/cli.h"
+#include "report/query.h"
 
 enum { INPUT_SIZE_MAX = 1 << 30 };
 
@@ -23,22 +24,22 @@ static engram_status choose_codebook(eg_cli *cli, engram_codebook *codebook, eng
     return ENGRAM_OK;
 }
 
+static void print_vector(const uint8_t *vector, uint32_t spread)
+{
+    for (size_t i = 0; i < ENGRAM_BLOCKS; i++)
+        printf("%02x", vector[i]);
+    printf(" %" PRIu32 "\n", spread);
+}
+
 static void report(eg_cli *cli, json_t *list, const char *path, eg_view content,
                    const uint8_t *vector, uint32_t spread)
 {
-    char hex[2 * ENGRAM_BLOCKS + 1];
-    for (size_t i = 0; i < ENGRAM_BLOCKS; i++)
-        snprintf(hex + 2 * i, 3, "%02x", vector[i]);
     if (!cli->json) {
-        printf("%s %" PRIu32 "\n", hex, spread);
+        print_vector(vector, spread);
         return;
     }
-    json_t *object = json_object();
+    json_t *object = eg_vector_json(vector, spread, content.size);
     eg_path_json(object, "path", eg_view_of(path));
-    eg_json_put(object, "vector", json_string(hex));
-    eg_json_put_number(object, "spread", spread);
-    eg_json_put_number(object, "size", content.size);
-    eg_json_put(object, "distinct_windows", json_real(engram_distinct_windows(spread)));
     eg_json_put(list, NULL, object);
 }
 
@@ -100,5 +101,6 @@ const eg_command eg_command_vector = {
     .options = options,
     .operand_min = 1,
     .operand_max = -1,
+    .needs_none = true,
     .run = run,
 };

@@ -10,11 +10,10 @@ static bool is_device(const struct engram_stat *stat)
     return stat->kind == ENGRAM_KIND_CHAR_DEVICE || stat->kind == ENGRAM_KIND_BLOCK_DEVICE;
 }
 
-engram_status eg_entry_add(json_t *entries, engram_view *view, const char *path,
+engram_status eg_entry_add(json_t *entries, eg_access_view *view, const char *path,
                            struct engram_stat *stat, eg_stored_name *target, engram_error *error)
 {
-    EG_TRY(engram_stat(view, path, stat, error));
-    EG_TRY(eg_entry_target(view, path, stat, target, error));
+    EG_TRY(eg_access_stat(view, path, stat, target, error));
     eg_json_put(entries, NULL, eg_entry_json(path, stat, target->text));
     return ENGRAM_OK;
 }

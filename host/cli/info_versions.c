@@ -25,18 +25,6 @@ static engram_status count_plain(void *context, const engram_retained *retained,
     return ENGRAM_OK;
 }
 
-static void put_json(eg_cli *cli, const engram_retained *retained)
-{
-    char time[EG_TEXT_SIZE];
-    json_t *object = json_object();
-    eg_json_put_number(object, "version", retained->version);
-    eg_json_put(object, "time", json_string(eg_text_time_ns(time, retained->time_ns)));
-    eg_path_json(object, "label", eg_view_of(retained->label));
-    eg_path_json(object, "snapshot", eg_view_of(retained->snapshot));
-    eg_json_put(object, "newest", json_boolean(retained->newest));
-    eg_output_list_item(cli, object);
-}
-
 /* A label is one line. */
 static void print_label(const char *label)
 {
@@ -64,7 +52,7 @@ static engram_status on_version(void *context, const engram_retained *retained, 
     listing *l = context;
     (void)error;
     if (l->cli->json)
-        put_json(l->cli, retained);
+        eg_output_list_item(l->cli, eg_retained_json(retained));
     else if (is_plain(retained) && l->plain_hidden != 0)
         l->plain_hidden--;
     else if (!l->cli->quiet)
@@ -77,9 +65,9 @@ engram_status eg_info_versions(eg_cli *cli, engram_error *error)
     listing l = {.cli = cli};
     if (cli->json) {
         eg_output_list_begin(cli, "versions");
-        return engram_versions(cli->engram, on_version, &l, error);
+        return eg_access_versions(cli->access, on_version, &l, error);
     }
-    EG_TRY(engram_versions(cli->engram, count_plain, &l, error));
+    EG_TRY(eg_access_versions(cli->access, count_plain, &l, error));
     l.plain_hidden =
         cli->verbosity != 0 || l.plain <= PLAIN_SHOWN_MAX ? 0 : l.plain - PLAIN_SHOWN_MAX;
     eg_output_say(cli, "versions");
@@ -87,5 +75,5 @@ engram_status eg_info_versions(eg_cli *cli, engram_error *error)
         eg_output_say(cli, " (and %" PRIu64 " older ones without a name: -v shows them)",
                       l.plain_hidden);
     eg_output_say(cli, "\n");
-    return engram_versions(cli->engram, on_version, &l, error);
+    return eg_access_versions(cli->access, on_version, &l, error);
 }

@@ -18,6 +18,7 @@ static const eg_command command_help = {
     .details = "",
     .examples = "  engram help encode\n",
     .operand_max = 1,
+    .needs_none = true,
     .run = run_help,
 };
 
@@ -82,6 +83,7 @@ static engram_status run(eg_cli *cli, int argc, char **argv, engram_error *error
         return eg_fail(error, ENGRAM_INVALID,
                        "a command is needed, as in: engram encode -e my.engram DIR; "
                        "see: engram help");
+    EG_TRY(eg_cli_check_place(cli, error));
     cli->progress.enabled =
         !cli->quiet && !eg_option_flag(cli, "no-progress") && isatty(STDERR_FILENO);
     return cli->command->run(cli, error);
@@ -91,6 +93,7 @@ static engram_status run(eg_cli *cli, int argc, char **argv, engram_error *error
 static engram_status close_all(eg_cli *cli, engram_status status, engram_error *error)
 {
     engram_error late = {0};
+    eg_access_close(&cli->access);
     engram_status closing = eg_engram_close(&cli->engram, &late);
     eg_device_close(&cli->device);
     eg_pool_free(cli->pool);

@@ -16,8 +16,8 @@ engram_status eg_cli_dir(const eg_cli *cli, const char **dir, engram_error *erro
     *dir = eg_option_text(cli, "engram");
     if (*dir == NULL || **dir == 0)
         return eg_fail(error, ENGRAM_INVALID,
-                       "%s: which engram? Name it with -e DIR, or set ENGRAM_DIR",
-                       cli->command->name);
+                       "%s: which engram? Name it with -e DIR%s, or set ENGRAM_DIR",
+                       cli->command->name, cli->command->is_remote ? " or --server URL" : "");
     return ENGRAM_OK;
 }
 
@@ -49,6 +49,75 @@ engram_status eg_cli_open(eg_cli *cli, bool read_only, engram_error *error)
 engram_status eg_cli_pin(eg_cli *cli, eg_version *version, engram_error *error)
 {
     return eg_engram_pin_at(cli->engram, eg_option_text(cli, "at"), version, error);
+}
+
+/* Whether -e, or --server, names an engram; as an argument: and is not only in the environment. */
+static bool is_named(const eg_cli *cli, const char *name, bool as_argument)
+{
+    for (size_t i = 0; i < cli->setting_count; i++) {
+        const eg_setting *s = &cli->settings[i];
+        if (strcmp(s->option->name, name) == 0 && *s->value != 0 &&
+            (s->is_argument || !as_argument))
+            return true;
+    }
+    return false;
+}
+
+/* An argument says more than the environment. */
+static engram_status find_server(const eg_cli *cli, bool *is_server, engram_error *error)
+{
+    bool server = is_named(cli, "server", false), directory = is_named(cli, "engram", false);
+    if (server && directory) {
+        server = is_named(cli, "server", true);
+        directory = is_named(cli, "engram", true);
+        if (server == directory)
+            return eg_fail(error, ENGRAM_INVALID,
+                           "%s: an engram is named twice: by -e (ENGRAM_DIR) and by --server "
+                           "(ENGRAM_SERVER)",
+                           cli->command->name);
+    }
+    *is_server = server;
+    return ENGRAM_OK;
+}
+
+engram_status eg_cli_check_directory(const eg_cli *cli, const char *what, engram_error *error)
+{
+    bool is_server = false;
+    if (!is_named(cli, "server", true) && is_named(cli, "engram", false))
+        return ENGRAM_OK;
+    EG_TRY(find_server(cli, &is_server, error));
+    return !is_server ? ENGRAM_OK
+                      : eg_fail(error, ENGRAM_INVALID,
+                                "%s: does not work through a server, only on this machine's "
+                                "directories: leave --server (ENGRAM_SERVER) out",
+                                what);
+}
+
+engram_status eg_cli_check_place(const eg_cli *cli, engram_error *error)
+{
+    const eg_command *c = cli->command;
+    bool fits = c->is_remote || (c->needs_none && !is_named(cli, "server", true));
+    return fits ? ENGRAM_OK : eg_cli_check_directory(cli, c->name, error);
+}
+
+engram_status eg_cli_access(eg_cli *cli, bool read_only, engram_error *error)
+{
+    bool is_server = false;
+    EG_TRY(find_server(cli, &is_server, error));
+    if (!is_server) {
+        EG_TRY(eg_cli_open(cli, read_only, error));
+        return eg_access_open_local(cli->engram, &cli->access, error);
+    }
+    const eg_access_server server = {.url = eg_option_text(cli, "server"),
+                                     .token_file = eg_option_text(cli, "token-file"),
+                                     .cancel = &eg_signals_cancel};
+    return eg_access_open_server(&server, &cli->access, error);
+}
+
+engram_status eg_cli_access_view(eg_cli *cli, eg_access_view **view, engram_error *error)
+{
+    EG_TRY(eg_cli_access(cli, true, error));
+    return eg_access_pin(cli->access, eg_option_text(cli, "at"), view, error);
 }
 
 engram_status eg_cli_open_view(eg_cli *cli, engram_view **view, engram_error *error)
@@ -97,7 +166,7 @@ engram_status eg_cli_check_output(const eg_cli *cli, const char *path, engram_er
 {
     struct stat home, at;
     char text[PATH_MAX] = "";
-    if (stat(eg_engram_dir(cli->engram), &home) != 0 || !resolve(path, text))
+    if (cli->engram == NULL || stat(eg_engram_dir(cli->engram), &home) != 0 || !resolve(path, text))
         return ENGRAM_OK; /* said when it is opened */
     for (char *slash; text[0] != 0; *slash = 0) {
         if (stat(text, &at) == 0 && at.st_dev == home.st_dev && at.st_ino == home.st_ino)

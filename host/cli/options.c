@@ -14,6 +14,8 @@ enum { OPTIONS_MAX = 48, LONG_FIRST = 256 };
 
 const eg_option eg_options_global[] = {
     {"engram", 'e', "DIR", "the engram (environment: ENGRAM_DIR)"},
+    {"server", 0, "URL", "or a server's: http://HOST:PORT or unix:/PATH"},
+    {"token-file", 0, "FILE", "of the server: the first token in it is sent"},
     {"device", 0, "NAME",
      "auto, scalar, avx2, avx512, opencl or opencl:P.D; 'engram devices' lists them"},
     {"threads", 0, "N", "threads that compute (default: one for each core)"},
@@ -35,9 +37,20 @@ typedef struct option_set {
     char letters[2 * OPTIONS_MAX + 3];
 } option_set;
 
+static bool has_option(const option_set *set, const char *name)
+{
+    for (size_t i = 0; i < set->count; i++)
+        if (strcmp(set->options[i]->name, name) == 0)
+            return true;
+    return false;
+}
+
+/* What the set has is not replaced: an option of the command means what the command says. */
 static void add_options(option_set *set, const eg_option *options)
 {
     for (; options != NULL && options->name != NULL; options++) {
+        if (has_option(set, options->name))
+            continue;
         assert(set->count < OPTIONS_MAX);
         set->longs[set->count] =
             (struct option){options->name, options->value != NULL ? required_argument : no_argument,
@@ -68,7 +81,7 @@ static engram_status add_setting(eg_cli *cli, const eg_option *option, const cha
     if (!eg_grow((void **)&cli->settings, &cli->setting_capacity, cli->setting_count + 1,
                  sizeof *cli->settings))
         return eg_fail(error, ENGRAM_NO_MEMORY, "out of memory");
-    cli->settings[cli->setting_count++] = (eg_setting){option, value, NULL};
+    cli->settings[cli->setting_count++] = (eg_setting){.option = option, .value = value};
     return ENGRAM_OK;
 }
 
@@ -100,6 +113,7 @@ static engram_status take(eg_cli *cli, const option_set *set, int argc, char **a
         if (code == ':')
             return refuse(cli, argument, "needs a value", error);
         EG_TRY(add_setting(cli, find_option(set, code), optarg, error));
+        cli->settings[cli->setting_count - 1].is_argument = true;
     }
 }
 
@@ -188,8 +202,8 @@ engram_status eg_options_parse(eg_cli *cli, int argc, char **argv,
                 eg_fail(error, ENGRAM_INVALID, "%s: no such command; see: engram help", argv[at]);
     }
     if (status == ENGRAM_OK && cli->command != NULL) {
-        add_options(&after, eg_options_global);
         add_options(&after, cli->command->options);
+        add_options(&after, eg_options_global);
         status = take(cli, &after, argc - at, argv + at, error);
         cli->operands = argv + at + optind;
         cli->operand_count = argc - at - optind;
@@ -337,18 +351,9 @@ engram_status eg_option_share(const eg_cli *cli, const char *name, double *value
                               engram_error *error)
 {
     const char *text = eg_option_text(cli, name);
-    char *end = NULL;
-    if (text == NULL)
-        return ENGRAM_OK;
-    double number = strtod(text, &end);
-    if (end != text && *end == '%') {
-        number /= 100;
-        end++;
-    }
-    if (end == text || *end != 0 || !(number >= 0 && number <= 1))
+    if (text != NULL && !eg_share_parse(text, value))
         return eg_fail(error, ENGRAM_INVALID,
                        "--%s %s: a share from 0 to 1, or from 0%% to 100%%, is expected", name,
                        text);
-    *value = number;
     return ENGRAM_OK;
 }

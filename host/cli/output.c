@@ -66,6 +66,22 @@ void eg_output_say_path(eg_cli *cli, const char *path)
     eg_progress_resume(&cli->progress);
 }
 
+static engram_status print_piece(void *context, const void *bytes, size_t size, engram_error *error)
+{
+    eg_cli *cli = context;
+    (void)error; /* said at the end, for all of standard output */
+    cli->said_raw = true;
+    fwrite(bytes, 1, size, stdout);
+    return eg_output_check();
+}
+
+engram_status eg_output_content(eg_cli *cli, eg_access_view *view, const char *path,
+                                engram_error *error)
+{
+    struct engram_stat stat;
+    return eg_access_read(view, path, &stat, print_piece, cli, error);
+}
+
 /* Spaces and backslashes stay: this is a sentence, not a name alone. */
 void eg_output_line(FILE *out, const char *text)
 {

@@ -61,32 +61,38 @@ engram_status eg_retention_read(const eg_cli *cli, engram_retention *retention, 
     return read_runs(cli, retention, changed, error);
 }
 
-void eg_retention_say(eg_cli *cli, const engram_retention *retention)
+static uint64_t member(const json_t *retention, const char *name)
+{
+    return (uint64_t)json_integer_value(json_object_get(retention, name));
+}
+
+void eg_retention_say(eg_cli *cli, const json_t *retention)
 {
     char text[EG_TEXT_SIZE];
     const char *between = "";
-    if (retention->every_s != 0) {
-        eg_output_say(cli, "every version of the last %s",
-                      eg_text_seconds(text, retention->every_s));
+    uint64_t every_s = member(retention, "every_seconds"), last = member(retention, "last");
+    if (every_s != 0) {
+        eg_output_say(cli, "every version of the last %s", eg_text_seconds(text, every_s));
         between = ", ";
     }
-    if (retention->last != 0) {
-        eg_output_say(cli, "%sthe last %" PRIu32, between, retention->last);
+    if (last != 0) {
+        eg_output_say(cli, "%sthe last %" PRIu64, between, last);
         between = ", ";
     }
     for (size_t i = 0; i < PERIOD_COUNT; i++) {
-        uint32_t count = *count_of(retention, i);
+        uint64_t count = member(retention, periods[i].name);
         if (count == 0)
             continue;
-        eg_output_say(cli, "%s1 of each of the last %" PRIu32 " %ss", between, count,
+        eg_output_say(cli, "%s1 of each of the last %" PRIu64 " %ss", between, count,
                       periods[i].unit);
         between = ", ";
     }
-    if (retention->runs == ENGRAM_RUNS_NONE)
-        eg_output_say(cli, "%ssnapshots, the newest\n", between);
-    else if (retention->runs == 0)
+    const json_t *runs = json_object_get(retention, "runs");
+    if (!json_is_integer(runs))
         eg_output_say(cli, "%ssnapshots, labelled versions, the newest\n", between);
+    else if (json_integer_value(runs) == 0)
+        eg_output_say(cli, "%ssnapshots, the newest\n", between);
     else
-        eg_output_say(cli, "%ssnapshots, the last %" PRIu32 " labelled versions, the newest\n", between,
-                      retention->runs);
+        eg_output_say(cli, "%ssnapshots, the last %" JSON_INTEGER_FORMAT " labelled versions, the newest\n", between,
+                      json_integer_value(runs));
 }

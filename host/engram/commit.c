@@ -454,6 +454,7 @@ static void publish_group(void *context, uint64_t ticket)
         eg_engram_publish(e, p);
     }
     pthread_mutex_unlock(&e->pending_lock);
+    eg_watch_ring(&e->watch);
 }
 
 /* ---- callers ---- */

@@ -94,6 +94,8 @@ engram_status eg_engram_pin_number(eg_engram *engram, uint64_t number, eg_versio
 /* By number, snapshot or time; as engram_pin_at. */
 engram_status eg_engram_pin_at(eg_engram *engram, const char *text, eg_version *version, engram_error *error);
 void eg_version_release(eg_version *version);
+/* The version that a view has pinned, lent by it: not to be released. */
+eg_version eg_view_lend(const engram_view *view);
 
 typedef engram_status eg_engram_label(void *context, uint64_t number, uint64_t time_ns, eg_view label, engram_error *error);
 /* Labelled versions, oldest first. */

@@ -230,6 +230,7 @@ static void release(eg_engram *e)
     pthread_cond_destroy(&e->checkpointer.done);
     pthread_cond_destroy(&e->compactor.wake);
     pthread_rwlock_destroy(&e->turn);
+    eg_watch_fini(&e->watch);
     eg_free(e);
 }
 
@@ -242,6 +243,7 @@ static void init_locks(eg_engram *e)
     for (size_t i = 0; i < sizeof locks / sizeof *locks; i++)
         pthread_mutex_init(locks[i], NULL);
     pthread_cond_init(&e->compactor.wake, NULL);
+    eg_watch_init(&e->watch);
     pthread_condattr_t monotonic;
     pthread_condattr_init(&monotonic);
     pthread_condattr_setclock(&monotonic, CLOCK_MONOTONIC);

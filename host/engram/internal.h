@@ -12,6 +12,7 @@
 #include "engram/engram.h"
 #include "engram/published.h"
 #include "engram/stage.h"
+#include "engram/watch.h"
 #include "journal/group.h"
 #include "journal/journal.h"
 #include "store/compact.h"
@@ -191,6 +192,7 @@ struct engram {
     pthread_mutex_t bundle_lock;  /* inside pending_lock; guards bundle and the lists of the group at hand */
 
     eg_publication newest;
+    eg_watch watch; /* rung when it has changed */
 
     pthread_mutex_t compact_lock; /* one compaction at a time; outside of all others */
     atomic_bool compaction_ends;  /* the engram closes */

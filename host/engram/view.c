@@ -46,6 +46,11 @@ void engram_unpin(engram_view **view)
     *view = NULL;
 }
 
+eg_version eg_view_lend(const engram_view *view)
+{
+    return (eg_version){view->number, view->time_ns, view->root, NULL};
+}
+
 uint64_t engram_view_version(const engram_view *view)
 {
     return view->number;

@@ -30,6 +30,20 @@ bool eg_size_parse(const char *text, uint64_t *size)
     return true;
 }
 
+bool eg_share_parse(const char *text, double *share)
+{
+    char *end = NULL;
+    double number = strtod(text, &end);
+    if (end != text && *end == '%') {
+        number /= 100;
+        end++;
+    }
+    if (end == text || *end != 0 || !(number >= 0 && number <= 1))
+        return false;
+    *share = number;
+    return true;
+}
+
 unsigned eg_kind_bit(const char *text)
 {
     for (engram_kind kind = ENGRAM_KIND_FILE; kind <= ENGRAM_KIND_BLOCK_DEVICE; kind++)

@@ -55,19 +55,6 @@ json_t *eg_json_text(const void *bytes, size_t size)
     return value;
 }
 
-static void base64(eg_buffer *out, eg_view bytes)
-{
-    static const char digits[] = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
-    for (size_t at = 0; at < bytes.size; at += 3) {
-        size_t left = bytes.size - at;
-        uint32_t word = (uint32_t)bytes.data[at] << 16;
-        word |= left > 1 ? (uint32_t)bytes.data[at + 1] << 8 : 0;
-        word |= left > 2 ? bytes.data[at + 2] : 0;
-        for (unsigned i = 0; i < 4; i++)
-            eg_write_u8(out, i > left ? '=' : (uint8_t)digits[word >> (18 - 6 * i) & 63]);
-    }
-}
-
 void eg_path_json(json_t *object, const char *key, eg_view path)
 {
     char key_base64[48];
@@ -76,7 +63,7 @@ void eg_path_json(json_t *object, const char *key, eg_view path)
     if (is_utf8(path))
         return;
     snprintf(key_base64, sizeof key_base64, "%s_base64", key);
-    base64(&text, path);
+    eg_base64_write(&text, path);
     eg_json_put(object, key_base64,
                 text.failed ? NULL : json_stringn((const char *)text.data, text.size));
     eg_buffer_fini(&text);

@@ -29,6 +29,12 @@ json_t *eg_json_text(const void *bytes, size_t size);
 /* key, with U+FFFD for what is not UTF-8; then also key_base64 with the bytes. */
 void eg_path_json(json_t *object, const char *key, eg_view path);
 
+/* ---- base64.c ---- */
+
+void eg_base64_write(eg_buffer *out, eg_view bytes);
+/* Appends to out. False when the text is not base64 with its padding, or out has failed. */
+bool eg_base64_read(const char *text, size_t size, eg_buffer *out);
+
 /* ---- text.c ---- */
 
 enum { EG_TEXT_SIZE = 40 };                                        /* room for each of these */
@@ -45,6 +51,8 @@ double eg_ratio(double a, double b);        /* a / b, or 0 when b is 0 */
 
 /* "1048576", "64K", "1.5G", "2GiB": binary suffixes. False when it is none. */
 bool eg_size_parse(const char *text, uint64_t *size);
+/* "0.25", "25%": from 0 to 1. False when it is none. */
+bool eg_share_parse(const char *text, double *share);
 /* "file", "directory", ...: the bit of engram_filter.kinds, 0 when it is none. */
 unsigned eg_kind_bit(const char *text);
 /* The least second that is not before a time; a date alone is the beginning of its day. */
@@ -82,6 +90,17 @@ engram_status eg_entry_target(engram_view *view, const char *path, const struct 
 /* Fields of an entry, the same in every document; target "": none. */
 void eg_entry_fill(json_t *object, const char *path, const struct engram_stat *stat, const char *target);
 json_t *eg_entry_json(const char *path, const struct engram_stat *stat, const char *target);
+
+/* ---- history.c ---- */
+
+char eg_change_letter(engram_change_kind what); /* 'A', 'D', 'M', 'T', 'R' */
+json_t *eg_change_json(const engram_change *change);
+json_t *eg_log_entry_json(const char *path, const engram_log_entry *entry);
+json_t *eg_snapshot_json(const char *name, uint64_t version, uint64_t time_ns);
+
+/* ---- versions.c ---- */
+
+json_t *eg_retained_json(const engram_retained *retained);
 
 /* ---- devices.c ---- */
 

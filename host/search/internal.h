@@ -72,12 +72,14 @@ uint32_t eg_noise_floor(uint64_t rows);
 /* The chunk id of a row. */
 uint64_t eg_searcher_id(const eg_searcher *searcher, uint64_t row);
 
-/* The query's chunks. */
+/* The chunks of a query, or of many. */
 typedef struct eg_probe {
     uint64_t offset;
     uint32_t size, spread;
-    double windows;
+    bool is_vector;
+    double windows; /* distinct ones; EG_WINDOWS_UNKNOWN: as many as there are in what it is compared with */
 } eg_probe;
+#define EG_WINDOWS_UNKNOWN (-1.0)
 
 typedef struct eg_probes {
     eg_probe *items;
@@ -88,6 +90,14 @@ typedef struct eg_probes {
     eg_hit *hits;      /* count * EG_QUERY_CHUNK_BEST */
     uint32_t *hit_counts;
 } eg_probes;
+
+/* probes.c. Chunks of all queries one after another, encoded; and the best stored chunks for each of them. Give all to
+ * eg_probes_fini also on failure. */
+engram_status eg_probes_encode(eg_searcher *searcher, const eg_query_input *inputs, size_t count, eg_probes *all, engram_error *error);
+engram_status eg_probes_scan(eg_searcher *searcher, eg_probes *all, const eg_live *live, uint32_t minimum, engram_error *error);
+/* Those of one query, lent by all, from *first on, which becomes the next query's. */
+eg_probes eg_probes_of(const eg_probes *all, size_t *first, const eg_query_input *input);
+void eg_probes_fini(eg_probes *all);
 
 /* candidates.c: files that hold the best chunks, the most promising first; at most EG_QUERY_FILES_MAX. */
 typedef struct eg_candidate {

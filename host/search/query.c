@@ -1,4 +1,4 @@
-/* A query from bytes to hits. */
+/* A query from chunks to hits; probes.c has what comes before. */
 #include "search/query.h"
 
 #include <math.h>
@@ -28,77 +28,6 @@ uint32_t eg_noise_floor(uint64_t rows)
             tail = term * 1.2; /* rounding: from here the next term is the tail */
     }
     return ENGRAM_BLOCKS;
-}
-
-static engram_status cut_probes(eg_searcher *s, const uint8_t *bytes, size_t size, eg_probes *p,
-                                eg_view **views, engram_error *error)
-{
-    size_t capacity = 0;
-    p->size = size;
-    for (size_t at = 0; at < size || p->count == 0;) {
-        size_t left = size - at,
-               take = left != 0 ? eg_chunker_cut(&s->chunker, bytes + at, left) : 0;
-        if (!eg_grow((void **)&p->items, &p->capacity, p->count + 1, sizeof *p->items) ||
-            !eg_grow((void **)views, &capacity, p->count + 1, sizeof **views))
-            return no_memory(error);
-        (*views)[p->count] = (eg_view){bytes + at, take};
-        p->items[p->count++] = (eg_probe){.offset = at, .size = (uint32_t)take};
-        at += take;
-        if (size == 0)
-            break;
-    }
-    return ENGRAM_OK;
-}
-
-static engram_status encode_probes(eg_searcher *s, const uint8_t *bytes, size_t size, eg_probes *p,
-                                   engram_error *error)
-{
-    eg_view *views = NULL;
-    uint32_t *spreads = NULL;
-    engram_status status = cut_probes(s, bytes, size, p, &views, error);
-    if (status == ENGRAM_OK) {
-        p->vectors = eg_alloc_aligned(64, p->count * ENGRAM_BLOCKS);
-        spreads = eg_alloc(p->count * sizeof *spreads);
-        status = p->vectors == NULL || spreads == NULL ? no_memory(error) : ENGRAM_OK;
-    }
-    if (status == ENGRAM_OK)
-        status = eg_batcher_encode(s->batcher, eg_engram_get_codebook(s->engram), views, p->count,
-                                   p->vectors, spreads, error);
-    for (size_t i = 0; i < p->count && status == ENGRAM_OK; i++) {
-        p->items[i].spread = spreads[i];
-        p->items[i].windows = engram_distinct_windows(spreads[i]);
-    }
-    eg_free(views);
-    eg_free(spreads);
-    return status;
-}
-
-static void free_probes(eg_probes *p)
-{
-    eg_free(p->items);
-    eg_free(p->vectors);
-    eg_free(p->hits);
-    eg_free(p->hit_counts);
-}
-
-/* Zeros in the place of vectors that could not be read must not pass for an answer. */
-engram_status eg_searcher_check_vectors(eg_searcher *s, engram_error *error)
-{
-    return eg_store_check_vectors(eg_engram_store(s->engram), error);
-}
-
-static engram_status scan(eg_searcher *s, eg_probes *p, const eg_live *live, uint32_t minimum,
-                          engram_error *error)
-{
-    p->hits = eg_alloc(p->count * EG_QUERY_CHUNK_BEST * sizeof *p->hits);
-    p->hit_counts = eg_alloc_zero(p->count, sizeof *p->hit_counts);
-    if (p->hits == NULL || p->hit_counts == NULL)
-        return no_memory(error);
-    if (eg_arena_rows(s->arena) == 0)
-        return ENGRAM_OK;
-    EG_TRY(eg_batcher_top_k(s->batcher, s->arena, p->vectors, p->count, live->bits,
-                            EG_QUERY_CHUNK_BEST, minimum, p->hits, p->hit_counts, error));
-    return eg_searcher_check_vectors(s, error);
 }
 
 int eg_compare_hits(const void *a, const void *b)
@@ -275,14 +204,16 @@ static double seconds_since(uint64_t start_ns)
     return (double)(eg_clock_monotonic_ns() - start_ns) / 1e9;
 }
 
-/* The rows that count: shared with other queries, or, where bundles narrow them, the query's own. */
+/* The rows that count: shared with other queries, or, where bundles narrow them, the query's own.
+ */
 typedef struct counted_rows {
     const eg_live *live, *shared;
     eg_live own;
 } counted_rows;
 
-static engram_status take_live(eg_searcher *s, const eg_version *version, const eg_query_options *options,
-                               counted_rows *rows, engram_error *error)
+static engram_status take_live(eg_searcher *s, const eg_version *version,
+                               const eg_query_options *options, counted_rows *rows,
+                               engram_error *error)
 {
     bool is_own = options->via_root_share > 0;
     EG_TRY(is_own ? eg_live_init(s, version, options, &rows->own, error)
@@ -291,56 +222,93 @@ static engram_status take_live(eg_searcher *s, const eg_version *version, const 
     return ENGRAM_OK;
 }
 
-static engram_status run_query(eg_searcher *s, const eg_version *version, const uint8_t *bytes,
-                               size_t size, const eg_query_options *options, eg_probes *p,
-                               counted_rows *rows, eg_query_result *result, engram_error *error)
+/* Which rows are compared, and what is noise among them. */
+static engram_status choose_rows(eg_searcher *s, const eg_version *version,
+                                 const eg_query_options *options, eg_probes *all,
+                                 counted_rows *rows, uint32_t *minimum,
+                                 eg_via_root_report *via_root, engram_error *error)
+{
+    EG_TRY(take_live(s, version, options, rows, error));
+    *minimum = all->floor = eg_noise_floor(rows->live->count);
+    if (options->by_chunk && options->min > 0 &&
+        engram_matches_from_jaccard(options->min) > *minimum)
+        *minimum = engram_matches_from_jaccard(options->min);
+    return options->via_root_share > 0
+               ? eg_via_root_narrow(s, options, all, &rows->own, *minimum, via_root, error)
+               : ENGRAM_OK;
+}
+
+static engram_status find_hits(eg_searcher *s, const eg_version *version, eg_view query,
+                               const eg_query_options *options, const eg_probes *p,
+                               const eg_live *live, eg_query_result *result, engram_error *error)
 {
     uint64_t start = eg_clock_monotonic_ns();
-    EG_TRY(encode_probes(s, bytes, size, p, error));
-    result->encode_seconds = seconds_since(start);
-    EG_TRY(take_live(s, version, options, rows, error));
-    const eg_live *live = rows->live;
-    p->floor = eg_noise_floor(live->count);
-    uint32_t minimum = p->floor;
-    if (options->by_chunk && options->min > 0 &&
-        engram_matches_from_jaccard(options->min) > minimum)
-        minimum = engram_matches_from_jaccard(options->min);
-    if (options->via_root_share > 0)
-        EG_TRY(eg_via_root_narrow(s, options, p, &rows->own, minimum, &result->via_root, error));
-    start = eg_clock_monotonic_ns();
-    EG_TRY(scan(s, p, live, minimum, error));
-    result->scan_seconds = seconds_since(start);
-    start = eg_clock_monotonic_ns();
     EG_TRY(options->by_chunk ? hits_by_chunk(s, version, p, live, options, result, error)
                              : hits_by_file(s, version, p, live, options, result, error));
     result->score_seconds = seconds_since(start);
     start = eg_clock_monotonic_ns();
-    EG_TRY(take_page(s, version, p, (eg_view){bytes, size}, options, result, error));
+    EG_TRY(take_page(s, version, p, query, options, result, error));
     result->look_seconds = seconds_since(start);
-    result->unsure = size < EG_QUERY_UNSURE_SIZE;
     result->version = version->number;
     result->query_chunks = p->count;
     result->chunks_live = live->count;
     return ENGRAM_OK;
 }
 
+static engram_status run_queries(eg_searcher *s, const eg_version *version,
+                                 const eg_query_input *inputs, size_t count,
+                                 const eg_query_options *options, eg_probes *all,
+                                 counted_rows *rows, eg_query_result *results, engram_error *error)
+{
+    uint32_t minimum;
+    uint64_t start = eg_clock_monotonic_ns();
+    EG_TRY(eg_probes_encode(s, inputs, count, all, error));
+    double encode_seconds = seconds_since(start);
+    EG_TRY(choose_rows(s, version, options, all, rows, &minimum, &results->via_root, error));
+    start = eg_clock_monotonic_ns();
+    EG_TRY(eg_probes_scan(s, all, rows->live, minimum, error));
+    double scan_seconds = seconds_since(start);
+    for (size_t i = 0, first = 0; i < count; i++) {
+        const eg_query_input *input = &inputs[i];
+        eg_query_options own = *options;
+        eg_probes p = eg_probes_of(all, &first, input);
+        own.estimate_only |= input->vector != NULL;
+        EG_TRY(find_hits(s, version, input->bytes, &own, &p, rows->live, &results[i], error));
+        results[i].unsure = input->vector == NULL && input->bytes.size < EG_QUERY_UNSURE_SIZE;
+        results[i].encode_seconds = encode_seconds;
+        results[i].scan_seconds = scan_seconds;
+    }
+    return ENGRAM_OK;
+}
+
+engram_status eg_searcher_query_all(eg_searcher *searcher, const eg_version *version,
+                                    const eg_query_input *inputs, size_t count,
+                                    const eg_query_options *options, eg_query_result *results,
+                                    engram_error *error)
+{
+    eg_probes all = {0};
+    counted_rows rows = {0};
+    if (count == 0)
+        return ENGRAM_OK;
+    memset(results, 0, count * sizeof *results);
+    EG_TRY(eg_searcher_enter(searcher, error));
+    engram_status status =
+        run_queries(searcher, version, inputs, count, options, &all, &rows, results, error);
+    for (size_t i = 0; i < count && status != ENGRAM_OK; i++)
+        eg_query_result_fini(&results[i]);
+    eg_lives_give(searcher, rows.shared);
+    eg_live_fini(&rows.own);
+    eg_searcher_leave(searcher);
+    eg_probes_fini(&all);
+    return status;
+}
+
 engram_status eg_searcher_query(eg_searcher *searcher, const eg_version *version,
                                 const uint8_t *bytes, size_t size, const eg_query_options *options,
                                 eg_query_result *result, engram_error *error)
 {
-    eg_probes probes = {0};
-    counted_rows rows = {0};
-    *result = (eg_query_result){0};
-    EG_TRY(eg_searcher_enter(searcher, error));
-    engram_status status =
-        run_query(searcher, version, bytes, size, options, &probes, &rows, result, error);
-    if (status != ENGRAM_OK)
-        eg_query_result_fini(result);
-    eg_lives_give(searcher, rows.shared);
-    eg_live_fini(&rows.own);
-    eg_searcher_leave(searcher);
-    free_probes(&probes);
-    return status;
+    const eg_query_input input = {.bytes = {bytes, size}};
+    return eg_searcher_query_all(searcher, version, &input, 1, options, result, error);
 }
 
 void eg_query_result_fini(eg_query_result *result)

@@ -30,6 +30,13 @@ typedef struct eg_query_options {
     bool estimate_only;    /* by file: do not look at stored bytes */
 } eg_query_options;
 
+/* Bytes, or the hypervector of one chunk whose bytes are not at hand: then hits are estimates, and query_size is 256. */
+typedef struct eg_query_input {
+    eg_view bytes;
+    const uint8_t *vector; /* NULL: bytes */
+    uint32_t spread;       /* of the vector; 0: not known, and containment is estimated as of chunks of one size */
+} eg_query_input;
+
 typedef struct eg_via_root_report { /* of a query by bundles */
     size_t bundles, bundles_read;
     uint64_t chunks_read;
@@ -90,6 +97,8 @@ typedef struct eg_searcher eg_searcher; /* vectors resident on a device, for one
 
 /* device is lent. Loads vectors at the first query; later ones take what was appended meanwhile. */
 engram_status eg_searcher_create(eg_engram *engram, eg_device *device, eg_searcher **searcher, engram_error *error);
+/* The same; batching (compute/batcher.h) may be NULL. */
+engram_status eg_searcher_create_batching(eg_engram *engram, eg_device *device, const eg_batcher_options *batching, eg_searcher **searcher, engram_error *error);
 void eg_searcher_free(eg_searcher *searcher);
 
 /* Any number of threads, each with its result: scans that come at the same time for the same version, prefix and exclusion
@@ -97,6 +106,12 @@ void eg_searcher_free(eg_searcher *searcher);
 engram_status eg_searcher_query(eg_searcher *searcher, const eg_version *version, const uint8_t *bytes, size_t size,
                                 const eg_query_options *options, eg_query_result *result, engram_error *error);
 void eg_query_result_fini(eg_query_result *result);
+/* Many queries with the same options, encoded and scanned for at once; each has the result that it would have alone, but
+ * that encode_seconds and scan_seconds are of all. results has count places. All or nothing. via_root is for one alone. */
+engram_status eg_searcher_query_all(eg_searcher *searcher, const eg_version *version, const eg_query_input *inputs, size_t count,
+                                    const eg_query_options *options, eg_query_result *results, engram_error *error);
+/* Chunks to hypervectors and spreads, among what others have encoded. */
+engram_status eg_searcher_encode(eg_searcher *searcher, const eg_view *chunks, size_t count, uint8_t *vectors, uint32_t *spreads, engram_error *error);
 /* How calls were merged: EG_OPERATION_TOP_K, EG_OPERATION_ENCODE. */
 void eg_searcher_get_metrics(eg_searcher *searcher, eg_operation operation, eg_batcher_metrics *metrics);
 

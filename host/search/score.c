@@ -6,8 +6,9 @@
 void eg_score_pair(const eg_probe *probe, uint32_t matches, uint32_t spread, eg_query_hit *hit)
 {
     hit->jaccard = engram_jaccard_from_matches(matches);
-    hit->containment =
-        engram_containment(hit->jaccard.value, probe->windows, engram_distinct_windows(spread));
+    double there = engram_distinct_windows(spread),
+           here = probe->windows != EG_WINDOWS_UNKNOWN ? probe->windows : there;
+    hit->containment = engram_containment(hit->jaccard.value, here, there);
 }
 
 typedef struct score_context {

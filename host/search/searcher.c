@@ -14,8 +14,9 @@ static void init_locks(eg_searcher *s)
     eg_lives_init(&s->lives);
 }
 
-engram_status eg_searcher_create(eg_engram *engram, eg_device *device, eg_searcher **searcher,
-                                 engram_error *error)
+engram_status eg_searcher_create_batching(eg_engram *engram, eg_device *device,
+                                          const eg_batcher_options *batching,
+                                          eg_searcher **searcher, engram_error *error)
 {
     eg_searcher *s = eg_alloc_zero(1, sizeof *s);
     if (s == NULL)
@@ -28,13 +29,19 @@ engram_status eg_searcher_create(eg_engram *engram, eg_device *device, eg_search
     if (status == ENGRAM_OK)
         status = eg_arena_create(device, &s->arena, error);
     if (status == ENGRAM_OK)
-        status = eg_batcher_create(device, NULL, &s->batcher, error);
+        status = eg_batcher_create(device, batching, &s->batcher, error);
     if (status != ENGRAM_OK) {
         eg_searcher_free(s);
         return status;
     }
     *searcher = s;
     return ENGRAM_OK;
+}
+
+engram_status eg_searcher_create(eg_engram *engram, eg_device *device, eg_searcher **searcher,
+                                 engram_error *error)
+{
+    return eg_searcher_create_batching(engram, device, NULL, searcher, error);
 }
 
 void eg_searcher_free(eg_searcher *searcher)
@@ -124,4 +131,11 @@ uint64_t eg_searcher_id(const eg_searcher *searcher, uint64_t row)
     }
     const eg_row_span *span = &searcher->spans[low];
     return span->ids[row - span->first];
+}
+
+engram_status eg_searcher_encode(eg_searcher *searcher, const eg_view *chunks, size_t count,
+                                 uint8_t *vectors, uint32_t *spreads, engram_error *error)
+{
+    return eg_batcher_encode(searcher->batcher, eg_engram_get_codebook(searcher->engram), chunks,
+                             count, vectors, spreads, error);
 }

@@ -10,6 +10,7 @@
 #include "base/memory.h"
 #include "report/report.h"
 #include "serve/conditions.h"
+#include "serve/query.h"
 #include "serve/routes.h"
 
 typedef struct reading {
@@ -135,6 +136,8 @@ static engram_status get(eg_request *request, eg_reply *reply, engram_error *err
         return eg_fail(error, ENGRAM_NO_MEMORY, "out of memory for a reply");
     EG_TRY(eg_request_pin(request, &r->view, error));
     EG_TRY(engram_stat(r->view, request->operand, &r->stat, error));
+    if (eg_request_parameter(request, "similar") != NULL)
+        return eg_query_similar(request, reply, r->view, &r->stat, error);
     if (eg_request_flag(request, "stat"))
         return get_entry(request, r, reply, error);
     if (r->stat.kind == ENGRAM_KIND_DIRECTORY)
@@ -149,12 +152,13 @@ static engram_status get(eg_request *request, eg_reply *reply, engram_error *err
 const eg_route eg_routes_files[] = {
     {.method = "GET",
      .pattern = "/v1/files/{path}",
-     .parameters = "stat " EG_FILES_LIST_PARAMETERS,
+     .parameters = "stat similar " EG_FILES_LIST_PARAMETERS,
      .handle = get,
      .done = get_done},
     {.method = "PUT",
      .pattern = "/v1/files/{path}",
      .flags = EG_ROUTE_WRITES,
+     .parameters = "mode",
      .body = EG_BODY_STREAM,
      .begin = eg_files_put_begin,
      .take = eg_files_put_take,

@@ -6,6 +6,7 @@
 #include "serve/files.h"
 
 #include <inttypes.h>
+#include <stdlib.h>
 
 #include "base/memory.h"
 #include "report/report.h"
@@ -17,6 +18,7 @@ typedef struct putting {
     engram_expected expected;
     bool conditional, is_new;
     uint64_t inode;
+    uint32_t mode; /* UINT32_MAX: as it is */
     eg_view body;
     const char *path;
     char parent[EG_PATH_MAX + 1];
@@ -58,6 +60,20 @@ static engram_status look(const eg_request *request, struct engram_stat *stat, b
                : eg_fail(error, status, "%s", inner.message);
 }
 
+static engram_status read_mode(const eg_request *request, uint32_t *mode, engram_error *error)
+{
+    const char *text = eg_request_parameter(request, "mode");
+    *mode = UINT32_MAX;
+    if (text == NULL)
+        return ENGRAM_OK;
+    size_t digits = strspn(text, "01234567");
+    if (digits == 0 || digits > 5 || text[digits] != 0 || strtoul(text, NULL, 8) > 07777)
+        return eg_fail(error, ENGRAM_INVALID,
+                       "mode=%.100s: octal permission bits are expected, as 0644", text);
+    *mode = (uint32_t)strtoul(text, NULL, 8);
+    return ENGRAM_OK;
+}
+
 static engram_status prepare(eg_request *request, engram_error *error)
 {
     struct engram_stat stat;
@@ -67,6 +83,7 @@ static engram_status prepare(eg_request *request, engram_error *error)
     if (p == NULL)
         return eg_fail(error, ENGRAM_NO_MEMORY, "out of memory for a request");
     p->path = request->operand;
+    EG_TRY(read_mode(request, &p->mode, error));
     size_t size = (size_t)(eg_path_base(p->path) - p->path);
     memcpy(p->parent, p->path, size);
     p->parent[size != 0 ? size - 1 : 0] = 0;
@@ -82,6 +99,13 @@ static engram_status make_parent(void *context, engram_transaction *transaction,
 {
     const putting *p = context;
     return engram_mkdir_all(transaction, p->parent, 0755, error);
+}
+
+static engram_status set_mode(const putting *p, engram_transaction *transaction,
+                              engram_error *error)
+{
+    return p->mode == UINT32_MAX ? ENGRAM_OK
+                                 : engram_set_mode(transaction, p->path, p->mode, error);
 }
 
 static bool lacks_parent(const putting *p, engram_status status)
@@ -107,9 +131,9 @@ static engram_status write_whole(void *context, engram_transaction *transaction,
     EG_TRY(status);
     status = engram_write_add(writer, p->body.data, p->body.size, error);
     if (status == ENGRAM_OK)
-        return engram_write_close(&writer, &p->inode, error);
+        status = engram_write_close(&writer, &p->inode, error);
     engram_write_cancel(&writer);
-    return status;
+    return status == ENGRAM_OK ? set_mode(p, transaction, error) : status;
 }
 
 /* Directories of a large body are made, durably, before it comes: a transaction that made them would conflict with
@@ -145,6 +169,7 @@ static engram_status commit(eg_request *request, putting *p, uint64_t *version, 
         return engram_run(request->engram, &options, write_whole, p, version, error);
     }
     EG_TRY(engram_write_close(&p->writer, &p->inode, error));
+    EG_TRY(set_mode(p, p->transaction, error));
     return engram_commit(&p->transaction, version, error);
 }
 

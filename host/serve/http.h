@@ -29,6 +29,7 @@
 typedef struct eg_server eg_server;
 typedef struct eg_request eg_request;
 typedef struct eg_reply eg_reply;
+struct eg_job;
 
 enum { EG_PIECE_SIZE = 128 << 10, EG_REPLY_HEADERS_MAX = 12 };
 #define EG_SIZE_UNKNOWN UINT64_MAX
@@ -98,6 +99,8 @@ struct eg_reply { /* the handler fills it through these functions */
     eg_pull *pull;            /* NULL: body */
     void *pull_context;
     uint64_t size;            /* of what is pulled */
+    /* When pull had nothing: puts job aside, to go back to the workers when there is something. False: this was the end. */
+    bool (*park)(void *pull_context, struct eg_job *job); /* NULL: nothing is the end */
 };
 
 /* name is static; a value longer than its room, or with a control character, is left out. */

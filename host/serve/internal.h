@@ -7,6 +7,7 @@
 
 #include "serve/access_log.h"
 #include "serve/deadlines.h"
+#include "serve/events.h"
 #include "serve/metrics.h"
 #include "serve/server.h"
 #include "serve/tokens.h"
@@ -29,6 +30,7 @@ struct eg_server {
     bool is_open;            /* no tokens are asked for */
     eg_tokens *tokens;
     eg_workers *workers;
+    eg_events *events;
     eg_deadlines *deadlines;
     eg_access_log *access_log;
     eg_serve_metrics metrics;

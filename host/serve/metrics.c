@@ -203,7 +203,8 @@ static void write_sizes(eg_server *server, eg_buffer *out)
 }
 
 eg_metrics_writer *const eg_metrics_writers[] = {write_requests, write_server, write_engram,
-                                                 write_sizes, NULL};
+                                                 write_sizes, eg_query_metrics_write,
+                                                 eg_events_metrics_write, NULL};
 
 void eg_metrics_write(eg_server *server, eg_buffer *out)
 {

@@ -31,6 +31,7 @@ void eg_histogram_add(eg_histogram *histogram, double seconds);
 void eg_histogram_write(eg_buffer *out, const char *name, const char *labels, eg_histogram *histogram);
 
 typedef void eg_metrics_writer(eg_server *server, eg_buffer *out);
+eg_metrics_writer eg_query_metrics_write, eg_events_metrics_write;
 extern eg_metrics_writer *const eg_metrics_writers[]; /* ends with NULL */
 void eg_metrics_write(eg_server *server, eg_buffer *out);
 

@@ -63,6 +63,7 @@ static engram_status info(eg_request *request, eg_reply *reply, engram_error *er
     engram_status status = eg_info_gather(request->engram, &version, &gathered, error);
     eg_version_release(&version);
     EG_TRY(status);
+    eg_info_judge(request->engram, &gathered);
     json_t *document = json_object();
     eg_info_fill(document, request->engram, &gathered);
     eg_json_put(document, "server", server_json(request->server));

@@ -25,6 +25,7 @@ static const unsigned http_statuses[ENGRAM_STATUS_COUNT] = {
     [ENGRAM_NEWER] = 500,
     [ENGRAM_NO_DEVICE] = 500,
     [ENGRAM_PARTIAL] = 500,
+    [ENGRAM_DENIED] = 403,
 };
 
 unsigned eg_http_status(engram_status status)
@@ -60,6 +61,7 @@ static void begin(eg_reply *reply, unsigned status, const char *content_type)
     reply->status = status;
     reply->content_type = content_type;
     reply->pull = NULL;
+    reply->park = NULL;
 }
 
 void eg_reply_empty(eg_reply *reply, unsigned status)

@@ -4,7 +4,9 @@
 #include <stdio.h>
 #include <string.h>
 
-const eg_route *const eg_route_lists[] = {eg_routes_operations, eg_routes_files, NULL};
+const eg_route *const eg_route_lists[] = {eg_routes_operations, eg_routes_files, eg_routes_query,
+                                          eg_routes_transactions, eg_routes_history, eg_routes_events,
+                                          eg_routes_versions, eg_routes_page, NULL};
 
 const eg_route *eg_routes_at(size_t index)
 {

@@ -5,7 +5,8 @@
 #include "serve/http.h"
 
 /* Rows end with one without a method. */
-extern const eg_route eg_routes_operations[], eg_routes_files[];
+extern const eg_route eg_routes_operations[], eg_routes_files[], eg_routes_query[],
+    eg_routes_transactions[], eg_routes_history[], eg_routes_events[], eg_routes_versions[], eg_routes_page[];
 extern const eg_route *const eg_route_lists[]; /* ends with NULL */
 
 typedef struct eg_match {

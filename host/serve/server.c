@@ -120,6 +120,8 @@ static engram_status start(eg_server *s, engram_error *error)
     EG_TRY(listen_all(s, error));
     EG_TRY(eg_deadlines_start(c->stall_s, c->rate_min, &s->deadlines, error));
     EG_TRY(eg_workers_start(c->workers, c->queue_max, &s->workers, error));
+    const eg_events_options events = {.ring_size = c->event_buffer};
+    EG_TRY(eg_events_create(s->workers, &events, &s->events, error));
     if (s->tcp_fd >= 0)
         EG_TRY(start_daemon(s, s->tcp_fd, &s->tcp, error));
     return s->local_fd >= 0 ? start_daemon(s, s->local_fd, &s->local, error) : ENGRAM_OK;
@@ -174,6 +176,7 @@ void eg_server_drain(eg_server *s, bool (*enough)(void *context), void *context)
         atomic_store(&s->state, EG_SERVER_DRAINING);
     quiesce(s->tcp);
     quiesce(s->local);
+    eg_events_stop(s->events);
     eg_deadlines_cut_idle(s->deadlines);
     while (atomic_load(&s->requests_active) != 0 && eg_clock_monotonic_ns() < until &&
            !(enough != NULL && enough(context)))
@@ -194,6 +197,7 @@ void eg_server_close(eg_server **server)
         return;
     quiesce(s->tcp);
     quiesce(s->local);
+    eg_events_stop(s->events);
     if (s->workers != NULL)
         eg_workers_stop(s->workers);
     stop_daemon(s->tcp);
@@ -204,6 +208,7 @@ void eg_server_close(eg_server **server)
         unlink(s->config.unix_path);
         close(s->local_fd);
     }
+    eg_events_free(s->events);
     eg_workers_free(s->workers);
     eg_deadlines_stop(&s->deadlines);
     eg_access_log_close(&s->access_log);

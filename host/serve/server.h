@@ -29,6 +29,7 @@ typedef struct eg_server_config { /* strings are lent for as long as the server 
     uint64_t header_size;        /* most bytes of a request's head; 0: 16 KiB */
     uint64_t body_size;          /* most bytes of a request's body; 0: 64 GiB */
     uint64_t buffers_size;       /* of pieces of bodies and replies, in all; 0: 128 MiB */
+    uint64_t event_buffer;       /* bytes of changes kept for clients that lag; 0: 16 MiB */
     uint32_t header_s;           /* seconds for a request's head; 0: 10 */
     uint32_t stall_s;            /* seconds that a body or a reply may lag behind rate_min; 0: 20 */
     uint64_t rate_min;           /* bytes a second; 0: 1 KiB */

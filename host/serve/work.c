@@ -125,6 +125,15 @@ void eg_exchange_work(eg_job *job)
         resume(x);
 }
 
+/* Then x is not ours any more. Its buffer is not kept while there is nothing to put into it. */
+static bool was_parked(eg_exchange *x)
+{
+    if (x->reply.park == NULL)
+        return false;
+    eg_exchange_release(x);
+    return x->reply.park(x->reply.pull_context, &x->job);
+}
+
 void eg_exchange_pull(eg_job *job)
 {
     eg_exchange *x = exchange_of(job);
@@ -132,5 +141,7 @@ void eg_exchange_pull(eg_job *job)
     x->failed = pull(x, x->sent, &error) != ENGRAM_OK;
     if (x->failed)
         eg_log(EG_LOG_WARNING, "%s: the reply was cut: %s", x->target, error.message);
+    if (!x->failed && x->fill == 0 && was_parked(x))
+        return;
     resume(x);
 }

@@ -290,6 +290,39 @@ typedef engram_status engram_log_visit(void *context, const engram_log_entry *en
 /* The states of a path over the retained versions, newest first. ENGRAM_NOT_FOUND when it was never there. */
 ENGRAM_API engram_status engram_log(struct engram *e, const char *path, engram_log_visit *visit, void *context, engram_error *error);
 
+/* ---- changes as they are committed ---- */
+
+typedef struct engram_subscription engram_subscription; /* one thread at a time */
+
+typedef enum engram_event_kind {
+    ENGRAM_EVENT_CHANGE = 1,
+    ENGRAM_EVENT_GAP /* what changed after `from` up to `version` is not told: read again what is of interest */
+} engram_event_kind;
+typedef struct engram_event {
+    engram_event_kind what;
+    uint64_t from;         /* the version up to which all was told before */
+    uint64_t version, time_ns; /* that shows the change, and of its commit */
+    bool last;             /* of that version: from here on it can be given to engram_subscribe */
+    engram_change change;  /* of a gap: zero. Lent until the next call for this subscription */
+} engram_event;
+
+#define ENGRAM_NEWEST UINT64_MAX
+
+/* Everything that is committed after version `after` (ENGRAM_NEWEST: the newest), in the order of versions, those of one version
+ * by path, as engram_diff tells of them. Members of a commit group are one version, and so are versions that are no longer
+ * retained when the subscription comes to them: what was changed twice in one is told once, nothing is left out. Changes of one
+ * version are one step: who follows a tree takes away what was removed or renamed before it adds. When `after`
+ * itself is not retained, the first event is a gap. Writers never wait for a subscription. It pins a version, so it must be
+ * ended before engram_close. */
+ENGRAM_API engram_status engram_subscribe(struct engram *e, uint64_t after, engram_subscription **subscription, engram_error *error);
+/* Waits for the next event. ENGRAM_BUSY: none came in that time; 0: does not wait. After a failure it can be asked again. */
+ENGRAM_API engram_status engram_next_event(engram_subscription *subscription, uint32_t timeout_ms, engram_event *event, engram_error *error);
+/* The version up to which all was told. */
+ENGRAM_API uint64_t engram_subscription_version(const engram_subscription *subscription);
+ENGRAM_API void engram_unsubscribe(engram_subscription **subscription); /* NULL is fine */
+
+/* ---- going back, and copying ---- */
+
 /* Makes path ("" or NULL: everything) what it was at a retained version, as a new version: nothing of the history is lost.
  * Snapshots stay. *changed: names and inodes that were changed; may be NULL. What is as it was stays untouched, also where
  * it was removed and made again meanwhile. */

@@ -35,6 +35,7 @@ typedef enum engram_status {
     ENGRAM_NEWER,       /* written by a newer version of this program */
     ENGRAM_NO_DEVICE,   /* no compute device of that name */
     ENGRAM_PARTIAL,     /* done, but some inputs could not be read */
+    ENGRAM_DENIED,      /* the server wants another token */
     ENGRAM_STATUS_COUNT
 } engram_status;
 
@@ -48,7 +49,7 @@ typedef struct engram_error {
 /* The cause in a few words, e.g. "damaged". Static; never NULL. */
 ENGRAM_API const char *engram_status_name(engram_status status);
 
-/* The exit code of the command line for this cause (0, 1, 2, 3, 4, 5, 10, 11, 13, 14, 15, 130). */
+/* The exit code of the command line for this cause (0, 1, 2, 3, 4, 5, 10, 11, 12, 13, 14, 15, 130). */
 ENGRAM_API int engram_status_exit_code(engram_status status);
 
 #ifdef __cplusplus

@@ -28,6 +28,7 @@ static void exit_codes_are_those_of_the_manual(void **state)
         [ENGRAM_BUSY] = 1,     [ENGRAM_LOCKED] = 11,     [ENGRAM_UNSUPPORTED] = 1,
         [ENGRAM_DEVICE] = 1,   [ENGRAM_CANCELLED] = 130, [ENGRAM_NOT_ENGRAM] = 10,
         [ENGRAM_NEWER] = 14,   [ENGRAM_NO_DEVICE] = 15,  [ENGRAM_PARTIAL] = 3,
+        [ENGRAM_DENIED] = 12,
     };
     for (int i = 0; i < ENGRAM_STATUS_COUNT; i++)
         assert_int_equal(engram_status_exit_code(i), expected[i]);

@@ -137,6 +137,7 @@ static void parents_and_names(void **state)
     rig_fill(data, LARGE, 5);
     put_bytes(&r, "l/m/n", data, LARGE, 201);
     expect_bytes(&r, "GET /v1/files/l/m/n", NULL, 200, data, LARGE);
+    rig_expect(&r, "PUT /v1/files/n?mode=0648", NULL, "x", 400, "octal permission bits");
     rig_expect(&r, "PUT /v1/files/a/b", NULL, "x", 400, "only files have content");
     rig_expect(&r, "PUT /v1/files/l/m/n/o", NULL, "x", 400, "no directory");
     rig_expect(&r, "PUT /v1/files/", NULL, "x", 400, "missing");

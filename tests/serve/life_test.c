@@ -18,7 +18,7 @@ static void states(void **state)
     rig_expect(&r, "GET /v1/info", NULL, NULL, 200, "\"journal_bytes\"");
     rig_expect(&r, "GET /v1/devices", NULL, NULL, 200, "\"scalar\"");
     rig_expect(&r, "GET /metrics", NULL, NULL, 200, "engram_http_requests_total{method=\"GET\",route=\"/healthz\",status=\"200\"} 1");
-    rig_expect(&r, "GET /", NULL, NULL, 404, NULL);
+    rig_expect(&r, "GET /nothing", NULL, NULL, 404, NULL);
     rig_expect(&r, "POST /healthz", NULL, "", 405, NULL);
     rig_fini(&r);
 }

@@ -1,0 +1,51 @@
+# cmake -D "FILES=page.html;openapi.json" -D OUTPUT=assets.c -P assets.cmake: the bytes of FILES as eg_assets, and what a browser
+# may run of the first one: the digests of its style and its script, for Content-Security-Policy.
+
+# base64_of(HEX VARIABLE): of 64 hexadecimal digits: twelve bits give two characters.
+set(digits "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/")
+function(base64_of hex variable)
+  string(APPEND hex "00")
+  set(text "")
+  foreach(at RANGE 0 63 3)
+    string(SUBSTRING ${hex} ${at} 3 part)
+    math(EXPR high "0x${part} >> 6")
+    math(EXPR low "0x${part} & 63")
+    string(SUBSTRING ${digits} ${high} 1 first)
+    string(SUBSTRING ${digits} ${low} 1 second)
+    string(APPEND text ${first}${second})
+  endforeach()
+  string(SUBSTRING ${text} 0 43 text)
+  set(${variable} "${text}=" PARENT_SCOPE)
+endfunction()
+
+# digest_of(FILE TAG VARIABLE): of what stands between <TAG> and </TAG>.
+function(digest_of file tag variable)
+  file(READ ${file} text)
+  string(FIND "${text}" "<${tag}>" begin)
+  string(FIND "${text}" "</${tag}>" end)
+  string(LENGTH "<${tag}>" size)
+  math(EXPR begin "${begin} + ${size}")
+  math(EXPR length "${end} - ${begin}")
+  string(SUBSTRING "${text}" ${begin} ${length} part)
+  string(SHA256 hex "${part}")
+  base64_of(${hex} text)
+  set(${variable} "sha256-${text}" PARENT_SCOPE)
+endfunction()
+
+set(arrays "")
+set(table "")
+foreach(file IN LISTS FILES)
+  get_filename_component(name ${file} NAME)
+  get_filename_component(stem ${file} NAME_WE)
+  file(READ ${file} hex HEX)
+  string(REGEX REPLACE "(..)" "0x\\1," bytes "${hex}")
+  string(REGEX REPLACE "((0x..,){20})" "\\1\n    " bytes "${bytes}")
+  string(APPEND arrays "static const uint8_t ${stem}[] = {\n    ${bytes}0};\n\n")
+  string(APPEND table "    {\"${name}\", ${stem}, sizeof ${stem} - 1},\n")
+endforeach()
+list(GET FILES 0 page)
+digest_of(${page} style style)
+digest_of(${page} script script)
+file(WRITE ${OUTPUT} "/* Made by cmake/assets.cmake. */\n#include \"serve/assets.h\"\n\n${arrays}"
+  "const eg_asset eg_assets[] = {\n${table}    {0},\n};\n"
+  "const char eg_assets_policy[] =\n    \"default-src 'none'; script-src '${script}'; style-src '${style}'; connect-src 'self'\";\n")
