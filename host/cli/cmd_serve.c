@@ -12,7 +12,7 @@
 #include "serve/config.h"
 #include "serve/server.h"
 
-enum { CONFIG_SIZE_MAX = 1 << 20, SECONDS_MAX = 86400 };
+enum { CONFIG_SIZE_MAX = 1 << 20, SECONDS_MAX = 86400, END_S = 5 };
 
 static const eg_option options[] = {
     {"listen", 0, "ADDR:PORT", "where to listen; default 127.0.0.1:7373; port 0: any"},
@@ -234,6 +234,16 @@ static engram_status open_all(eg_cli *cli, const eg_batcher_options *batching,
     return warm_up(cli, *searcher, error);
 }
 
+/* Work that nobody can stop, such as zeros by the gigabyte, does not keep a server that is to end: it is as after kill -9. */
+static void give_up(int number)
+{
+    static const char text[] = "engram: requests under way do not end: ended without them; what was answered is stored\n";
+    (void)number;
+    if (write(STDERR_FILENO, text, sizeof text - 1) < 0)
+        _exit(1);
+    _exit(1);
+}
+
 static engram_status serve(eg_cli *cli, const eg_server_config *config,
                            const eg_batcher_options *batching, engram_error *error)
 {
@@ -252,7 +262,10 @@ static engram_status serve(eg_cli *cli, const eg_server_config *config,
         notify_manager("STOPPING=1");
         eg_server_drain(server, was_asked_again, &signals);
     }
+    signal(SIGALRM, give_up);
+    alarm(END_S);
     eg_server_close(&server);
+    alarm(0);
     eg_searcher_free(searcher);
     return status;
 }

@@ -28,8 +28,8 @@ void eg_help_program(FILE *out, const eg_command *const *commands)
           "exit codes: 0 done, 1 error, 2 wrong usage, 3 done but some inputs could not be read,\n"
           "  4 version conflict or it exists already, 5 no such path or version, 10 no engram "
           "there,\n"
-          "  11 another process writes there, 13 damage found, 14 written by a newer version,\n"
-          "  15 no such device, 130 interrupted\n\n"
+          "  11 another process writes there, 12 not authorised, 13 damage found,\n"
+          "  14 written by a newer version, 15 no such device, 130 interrupted\n\n"
           "engram help COMMAND tells more.\n",
           out);
 }

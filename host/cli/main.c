@@ -99,7 +99,8 @@ static engram_status close_all(eg_cli *cli, engram_status status, engram_error *
     eg_pool_free(cli->pool);
     if (closing == ENGRAM_OK || status != ENGRAM_OK)
         return status;
-    *error = late;
+    eg_fail(error, closing, "%.400s; the command itself was done, and what it committed stays: the next one "
+                            "that opens the engram replays the journal", late.message);
     return closing;
 }
 

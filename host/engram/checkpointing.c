@@ -207,8 +207,9 @@ static engram_status edit_catalog(capture *c, entries *all, eg_edit *edit, engra
     all->drop = eg_alloc_zero(all->count + 1, sizeof *all->drop);
     if (all->drop == NULL)
         return no_memory(error);
-    eg_retention_apply(&c->engram->manifest.retention, c->checkpoint.time_ns, all->list, all->count,
-                       all->drop);
+    uint64_t wall_ns = eg_clock_wall_ns(), newest_ns = c->checkpoint.time_ns; /* versions age though nobody commits */
+    eg_retention_apply(&c->engram->manifest.retention, wall_ns > newest_ns ? wall_ns : newest_ns,
+                       all->list, all->count, all->drop);
     for (size_t i = 0; i < all->count; i++) {
         eg_key key = eg_key_catalog(all->list[i].number);
         if (i < old && all->drop[i])

@@ -231,6 +231,36 @@ static engram_status run(compacting *c, engram_error *error)
     return look_at_tree(c, error);
 }
 
+static engram_status note_name(void *context, const char *name)
+{
+    (void)name;
+    *(bool *)context = true;
+    return ENGRAM_OK;
+}
+
+/* After a repair that lost names, chunks that nobody holds may be all that is left of files, until a better copy of what
+ * was put aside is found. */
+static engram_status check_quarantine(eg_engram *e, engram_error *error)
+{
+    bool is_there = false;
+    char *path = eg_path_join(e->dir, "quarantine");
+    if (path == NULL)
+        return eg_fail(error, ENGRAM_NO_MEMORY, "out of memory compacting");
+    engram_error inner = {0};
+    engram_status status = e->io->list(e->io, path, note_name, &is_there, &inner);
+    if (status == ENGRAM_OK && is_there)
+        status = eg_fail(error, ENGRAM_BUSY,
+                         "%s is not empty: chunks whose names a repair lost would go for ever. Remove it when "
+                         "nothing in it, and no lost file, is wanted back",
+                         path);
+    else if (status == ENGRAM_NOT_FOUND)
+        status = ENGRAM_OK;
+    else if (status != ENGRAM_OK)
+        eg_fail_like(error, &inner);
+    eg_free(path);
+    return status;
+}
+
 engram_status eg_engram_compact(eg_engram *e, eg_compaction what,
                                 const engram_compact_options *options, engram_compacted *done,
                                 engram_error *error)
@@ -245,6 +275,8 @@ engram_status eg_engram_compact(eg_engram *e, eg_compaction what,
     *c.done = (engram_compacted){0};
     if (!c.options->dry_run)
         EG_TRY(eg_engram_check_writable(e, error));
+    if (what != EG_LEVELS)
+        EG_TRY(check_quarantine(e, error));
     pthread_mutex_lock(&e->compact_lock);
     engram_status status = run(&c, error);
     eg_collection_end(&c.collection);

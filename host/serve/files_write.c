@@ -7,6 +7,7 @@
 
 #include <inttypes.h>
 #include <stdlib.h>
+#include <strings.h>
 
 #include "base/memory.h"
 #include "report/report.h"
@@ -74,11 +75,25 @@ static engram_status read_mode(const eg_request *request, uint32_t *mode, engram
     return ENGRAM_OK;
 }
 
+/* A part, or bytes that stand for others, must not become the file. */
+static engram_status check_whole(const eg_request *request, engram_error *error)
+{
+    const char *coding = eg_request_header(request, "Content-Encoding");
+    if (eg_request_header(request, "Content-Range") != NULL)
+        return eg_fail(error, ENGRAM_INVALID,
+                       "Content-Range: a PUT replaces the whole file; send all of it, or append in a transaction");
+    if (coding != NULL && *coding != 0 && strcasecmp(coding, "identity") != 0)
+        return eg_fail(error, ENGRAM_INVALID,
+                       "Content-Encoding: what is sent is stored as it is; send it without one");
+    return ENGRAM_OK;
+}
+
 static engram_status prepare(eg_request *request, engram_error *error)
 {
     struct engram_stat stat;
     bool found;
     EG_TRY(check_target(request, error));
+    EG_TRY(check_whole(request, error));
     putting *p = request->state = eg_alloc_zero(1, sizeof *p);
     if (p == NULL)
         return eg_fail(error, ENGRAM_NO_MEMORY, "out of memory for a request");

@@ -470,6 +470,10 @@ test_damaged_base() {
   expect 0 cat -e e in/other
   same "$work/out" in/other
   expect 13 cat -e e in/3
+  expect 1 gc -e e # what was put aside may be wanted
+  says quarantine
+  rm -r e/quarantine
+  expect 0 gc -e e
 }
 
 test_newer() {

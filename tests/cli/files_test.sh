@@ -655,6 +655,14 @@ test_gc() {
   expect 0 cat -e e r1
   same "$work/out" r1
   expect 0 verify -e e
+  # Versions age though nobody commits.
+  random_bytes 150000 >r5
+  expect 0 put -e e r5 r5
+  expect 0 put -e e r5 r1
+  expect 0 snapshot keep -e e --every 1s
+  sleep 1.5
+  expect 0 gc -e e --json
+  json '.chunks_dropped > 0 and .chunks_dropped == .chunks_garbage'
   expect 2 snapshot keep -e e --runs some
   expect 0 snapshot keep -e e --runs all --json
   json '.retention.runs == null'

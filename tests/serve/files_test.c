@@ -211,6 +211,8 @@ static void conditions_of_writes(void **state)
         snprintf(header, sizeof header, "Expect: 100-continue\r\nIf-Match: %s\r\n", first);
         expect_late(&r, header, data, sizes[i], first, second);
         rig_expect(&r, "GET /v1/files/f", NULL, NULL, 200, "three");
+        rig_expect(&r, "PUT /v1/files/f", "Content-Range: bytes 2-3/4\r\n", "xx", 400, "Content-Range");
+        rig_expect(&r, "PUT /v1/files/f", "Content-Encoding: gzip\r\n", "xx", 400, "Content-Encoding");
         rig_expect(&r, "PUT /v1/files/f", "If-Match: *\r\n", "four", 200, NULL);
         rig_expect(&r, "DELETE /v1/files/f", header + strlen("Expect: 100-continue\r\n"), NULL, 412, NULL);
         rig_expect(&r, "DELETE /v1/files/f", "If-Match: *\r\n", NULL, 204, NULL);

@@ -105,6 +105,30 @@ static void drains(void **state)
 }
 
 /* A request that will never be whole does not keep the server: the time is limited, and a second signal ends it at once. */
+/* A request that computes for minutes does not keep it either. */
+static void ends_beside_endless_work(void **state)
+{
+    static const char body[] = "{\"operations\": [{\"op\": \"truncate\", \"path\": \"f\", \"size\": 60000000000}]}";
+    char head[200];
+    rig r;
+    (void)state;
+    rig_init(&r, (const char *[]){"--drain-timeout", "1s", NULL});
+    rig_expect(&r, "PUT /v1/files/f", NULL, "kept", 201, NULL);
+    int fd = rig_connect(&r);
+    snprintf(head, sizeof head, "POST /v1/transactions HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\nContent-Length: %zu\r\n\r\n",
+             sizeof body - 1);
+    rig_send_text(fd, head);
+    rig_send_text(fd, body);
+    while (rig_metric(&r, "engram_workers_busy") < 1)
+        usleep(10000);
+    rig_signal(&r, SIGTERM);
+    assert_int_equal(rig_wait(&r), 1);
+    close(fd);
+    rig_start(&r, NULL);
+    rig_expect(&r, "GET /v1/files/f", NULL, NULL, 200, "kept");
+    rig_fini(&r);
+}
+
 static void drains_no_longer_than_it_should(void **state)
 {
     rig r;
@@ -267,6 +291,7 @@ int main(void)
         cmocka_unit_test(a_failed_disk),
         cmocka_unit_test(drains),
         cmocka_unit_test(drains_no_longer_than_it_should),
+        cmocka_unit_test(ends_beside_endless_work),
         cmocka_unit_test(commits_share_syncs),
         cmocka_unit_test(killed),
         cmocka_unit_test(a_thousand_connections),
