@@ -1,7 +1,9 @@
 /* Who does what. A thread inside does whatever there is to do (duty.h) until its own entry is done
  * or nothing is left for it; then it sleeps or returns. Whoever lets go of the lock sees to it that
  * what can be done is somebody's: of the entries that it would move on, the first one's thread is
- * called, unless one is on its way already. A thread that has been called looks again at what there
+ * called, unless one is on its way already. A thread that is busy with a step is never called: it
+ * looks again at what there is when it is through, and would keep others waiting until then; another
+ * one of the queue is called in its place. A thread that has been called looks again at what there
  * is, even if its own entry is done by then. So work that can be done never waits for work that
  * cannot, and no step needs a particular thread.
  *
@@ -44,6 +46,15 @@ void eg_group_free(eg_group *group)
 
 /* ---- letting go ---- */
 
+/* Threads of entries in the queue sleep alone, if they sleep. */
+static eg_group_entry *first_idle(const eg_group *g)
+{
+    eg_group_entry *entry = g->queue.head;
+    while (entry != NULL && entry->busy)
+        entry = entry->next;
+    return entry;
+}
+
 /* See the top of this file; returns the word to wake. */
 static _Atomic uint32_t *call(eg_group *g)
 {
@@ -51,6 +62,10 @@ static _Atomic uint32_t *call(eg_group *g)
     if (what == EG_DUTY_REST)
         return NULL;
     eg_group_entry *entry = eg_group_first_concerned(g, what);
+    if (entry->busy)
+        entry = first_idle(g);
+    if (entry == NULL)
+        return NULL;
     assert(entry->cohort == 0); /* the first of its group: it sleeps alone */
     g->called = true;
     return eg_entry_mark(entry, EG_SIGNAL_CALLED);
@@ -291,6 +306,7 @@ static void do_watch(eg_group *g, eg_group_entry *entry)
 
 static void perform(eg_group *g, eg_group_entry *entry, eg_duty what)
 {
+    entry->busy = what != EG_DUTY_WATCH;
     if (what == EG_DUTY_TAKE)
         do_take(g);
     else if (what == EG_DUTY_WRITE)
@@ -301,6 +317,7 @@ static void perform(eg_group *g, eg_group_entry *entry, eg_duty what)
         do_publish(g);
     else
         do_watch(g, entry);
+    entry->busy = false;
 }
 
 /* Locked before and after. True when the entry is done and nobody called. */
@@ -323,6 +340,7 @@ engram_status eg_group_commit(eg_group *group, eg_group_entry *entry)
 {
     entry->status = ENGRAM_OK;
     entry->cohort = 0;
+    entry->busy = false;
     atomic_store(&entry->signals, 0);
     pthread_mutex_lock(&group->lock);
     eg_entries alone = {0};

@@ -38,6 +38,7 @@ typedef struct eg_group_entry {
     /* The engine's. */
     uint64_t ticket;
     uint32_t cohort;
+    bool busy; /* its thread does a step */
     _Atomic uint32_t signals;
 } eg_group_entry;
 

@@ -3,18 +3,13 @@
  *
  * A tile of 64 rows, 16 KiB, stays in the first-level cache while all queries pass over it; a
  * query stays in eight registers meanwhile. The first query would wait for the memory and the
- * others leave it idle, so each of them fetches its share of the next tile, a few lines a group.
- *
- * One query with a bar above 128 needs a match in the first half of a row at least: where that half has too few, the other
- * half is never read. Of rows that have nothing to do with the query three fifths go at a bar of 129, and nearly all from
- * 135 on (docs/decisions/0022). */
+ * others leave it idle, so each of them fetches its share of the next tile, a few lines a group. */
 #include "compute/avx2/avx2.h"
 
 #include <immintrin.h>
 
 enum { TILE_ROWS = 64, GROUP_ROWS = 4, PARTS = ENGRAM_BLOCKS / 32, LINE_SIZE = 64 };
 enum { GROUP_LINES = GROUP_ROWS * ENGRAM_BLOCKS / LINE_SIZE };
-enum { HALF_PARTS = PARTS / 2, HALF = ENGRAM_BLOCKS / 2 };
 
 /* The rows of a tile that count, padded to whole groups by repeating the last. */
 typedef struct selection {
@@ -57,21 +52,16 @@ static inline void fetch(ahead *a)
         _mm_prefetch((const char *)a->next, _MM_HINT_T0);
 }
 
-/* A byte of -1 for each match, added up over count parts. */
-static inline __m256i count_parts(const __m256i *query, const uint8_t *vector, unsigned count)
+/* A byte of -1 for each match, added up over the parts. */
+static inline __m256i count_matches(const __m256i *query, const uint8_t *vector)
 {
     const __m256i *row = (const __m256i *)vector;
     __m256i negative = _mm256_cmpeq_epi8(query[0], _mm256_load_si256(row));
 #pragma GCC unroll 8
-    for (unsigned i = 1; i < count; i++)
+    for (unsigned i = 1; i < PARTS; i++)
         negative =
             _mm256_add_epi8(negative, _mm256_cmpeq_epi8(query[i], _mm256_load_si256(row + i)));
     return negative;
-}
-
-static inline __m256i count_matches(const __m256i *query, const uint8_t *vector)
-{
-    return count_parts(query, vector, PARTS);
 }
 
 /* The matches of four rows, one in each lane. */
@@ -128,62 +118,6 @@ static __attribute__((noinline)) void scan(const uint8_t *query, const selection
     }
 }
 
-/* Rows of a tile whose first half leaves them a chance, and what it had. */
-typedef struct survivors {
-    unsigned count;
-    uint8_t places[TILE_ROWS + GROUP_ROWS]; /* in the selection's rows */
-    uint8_t matches[TILE_ROWS + GROUP_ROWS];
-} survivors;
-
-/* Their other halves are on their way when all of the tile have been looked at. */
-static inline void note_survivors(survivors *left, const selection *s, unsigned first, __m128i matches, unsigned mask)
-{
-    uint32_t counts[GROUP_ROWS];
-    _mm_storeu_si128((__m128i *)counts, matches);
-    for (; mask != 0; mask &= mask - 1) {
-        unsigned n = (unsigned)__builtin_ctz(mask);
-        const char *half = (const char *)s->vectors + s->rows[first + n] * ENGRAM_BLOCKS + HALF;
-        if (first + n >= s->count)
-            break;
-        left->places[left->count] = (uint8_t)(first + n);
-        left->matches[left->count++] = (uint8_t)counts[n];
-        _mm_prefetch(half, _MM_HINT_T0);
-        _mm_prefetch(half + LINE_SIZE, _MM_HINT_T0);
-    }
-}
-
-static inline void scan_first_halves(const __m256i *wanted, const selection *s, uint32_t bar, survivors *left)
-{
-    const __m128i below = _mm_set1_epi32(bar > ENGRAM_BLOCKS ? HALF : (int)bar - HALF - 1);
-    left->count = 0;
-    for (unsigned i = 0; i < s->count; i += GROUP_ROWS) {
-        __m256i negative[GROUP_ROWS];
-#pragma GCC unroll 4
-        for (unsigned n = 0; n < GROUP_ROWS; n++)
-            negative[n] = count_parts(wanted, s->vectors + s->rows[i + n] * ENGRAM_BLOCKS, HALF_PARTS);
-        __m128i matches = sum_four(negative);
-        unsigned mask = (unsigned)_mm_movemask_ps(_mm_castsi128_ps(_mm_cmpgt_epi32(matches, below)));
-        note_survivors(left, s, i, matches, mask);
-    }
-}
-
-static __attribute__((noinline)) void scan_pruned(const uint8_t *query, const selection *s, eg_top *top)
-{
-    __m256i wanted[PARTS];
-    survivors left;
-#pragma GCC unroll 8
-    for (unsigned i = 0; i < PARTS; i++)
-        wanted[i] = _mm256_loadu_si256((const __m256i *)query + i);
-    scan_first_halves(wanted, s, top->bar, &left);
-    for (unsigned i = 0; i < left.count; i++) {
-        const uint8_t *half = s->vectors + s->rows[left.places[i]] * ENGRAM_BLOCKS + HALF;
-        __m256i negative[GROUP_ROWS] = {count_parts(wanted + HALF_PARTS, half, HALF_PARTS)};
-        uint32_t matches = left.matches[i] + (uint32_t)_mm_cvtsi128_si32(sum_four(negative));
-        if (matches >= top->bar)
-            eg_top_offer(top, s->first_row + s->rows[left.places[i]], matches);
-    }
-}
-
 /* The rows that count in the tile that begins at row, a bit each. */
 static inline uint64_t wanted_rows(const uint64_t *live, size_t row, size_t count)
 {
@@ -206,10 +140,6 @@ void eg_avx2_top_k(const uint8_t *queries, size_t query_count, const uint8_t *ve
         s.vectors = vectors + row * ENGRAM_BLOCKS;
         s.first_row = first_row + row;
         select_rows(&s, wanted);
-        if (query_count == 1 && tops[0].bar > HALF) {
-            scan_pruned(queries, &s, &tops[0]);
-            continue;
-        }
         ahead next = look_ahead(s.vectors, wanted_next, query_count);
         for (size_t q = 0; q < query_count; q++)
             scan(queries + q * ENGRAM_BLOCKS, &s, &next, &tops[q]);
