@@ -3,6 +3,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "journal/group_rig.h"
 
@@ -118,6 +119,21 @@ static void a_hundred_threads_share_syncs(void **state)
     assert_int_equal(k.ok, 10000);
     assert_true(shared.covered_max > 10);
     assert_true(shared.syncs < 5000);
+}
+
+/* Crowds that come to an end: nobody arrives any more who would do what the last ones wait for. A call to a thread that was busy
+ * with a step of its own left them asleep for ever. */
+static void the_last_ones_come_back(void **state)
+{
+    alarm(60); /* who hangs ends here */
+    for (unsigned i = 0; i < 150; i++) {
+        crowd k = {.rig = *state, .rounds = 12, .kinds = 1};
+        rig_fini(*state);
+        rig_init(*state, NULL);
+        run_crowd(&k, 60);
+        assert_int_equal(k.ok, 60 * 12);
+    }
+    alarm(0);
 }
 
 static void everything_at_once(void **state)
@@ -418,6 +434,7 @@ int main(void)
         TEST(a_lone_writer_pays_one_sync_and_never_waits),
         TEST(a_refused_entry_returns_alone),
         TEST(a_hundred_threads_share_syncs),
+        TEST(the_last_ones_come_back),
         TEST(everything_at_once),
         TEST(groups_are_bounded),
         TEST(immediate_entries_have_groups_and_syncs_of_their_own),
