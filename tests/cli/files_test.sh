@@ -656,6 +656,7 @@ test_gc() {
   same "$work/out" r1
   expect 0 verify -e e
   # Versions age though nobody commits.
+  expect 0 snapshot keep -e e --every 1h
   random_bytes 150000 >r5
   expect 0 put -e e r5 r5
   expect 0 put -e e r5 r1
