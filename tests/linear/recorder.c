@@ -50,8 +50,10 @@ static event *add(recorder *r)
 static size_t fill(uint8_t bytes[6000], uint64_t value)
 {
     size_t size = 8 + value % 5000;
-    for (size_t i = 0; i < size; i++)
-        bytes[i] = (uint8_t)(value >> i % 8 * 8) ^ (uint8_t)(i / 8);
+    for (size_t i = 0; i < size; i += 8) {
+        uint64_t word = value ^ i / 8 * UINT64_C(0x0101010101010101);
+        memcpy(bytes + i, &word, size - i < 8 ? size - i : 8);
+    }
     return size;
 }
 
