@@ -25,6 +25,8 @@ const named_lie named_lies[] = {
     {"order", "records of a group in the wrong order", SLIP_ORDER, 0, "", LIE_NOT},
     {"flush", "records are written after the sync that is to cover them", SLIP_FLUSH, 0, "",
      LIE_NOT},
+    {"sweep", "merged segments go before the manifest names what took their place", SLIP_SWEEP, 0,
+     "", LIE_NOT},
 };
 const size_t named_lie_count = sizeof named_lies / sizeof *named_lies;
 

@@ -14,7 +14,8 @@ typedef enum slip {
     SLIP_CARRY,      /* a record names a chunk and does not carry it */
     SLIP_EXTENTS,    /* extents are told when they are written, not when they are synced */
     SLIP_ORDER,      /* two records of a group change places */
-    SLIP_FLUSH       /* what is gathered is written after the sync that is to cover it */
+    SLIP_FLUSH,      /* what is gathered is written after the sync that is to cover it */
+    SLIP_SWEEP       /* segments that were merged go before the manifest names what took their place */
 } slip;
 
 typedef struct named_lie {

@@ -6,8 +6,11 @@
 #include "base/status.h"
 #include "crash/lies.h"
 #include "crash/util.h"
+#include "base/memory.h"
+#include "engram/internal.h"
 #include "engram/ops.h"
 #include "journal/journal.h"
+#include "store/segment.h"
 #include "store/store.h"
 
 static struct {
@@ -150,4 +153,46 @@ engram_status __wrap_eg_journal_sync(eg_journal *journal, engram_error *error)
     if (status == ENGRAM_OK && atomic_exchange(&now.owes_flush, false))
         status = __real_eg_journal_flush(journal, error);
     return status;
+}
+
+/* ---- the manifest ---- */
+
+engram_status __real_eg_manifest_write(eg_io *io, const char *dir, const eg_manifest *manifest,
+                                       engram_error *error);
+engram_status __wrap_eg_manifest_write(eg_io *io, const char *dir, const eg_manifest *manifest,
+                                       engram_error *error);
+
+static bool names(const eg_manifest *manifest, uint64_t segment)
+{
+    for (size_t i = 0; i < manifest->segment_count; i++)
+        if (manifest->segments[i].id == segment)
+            return true;
+    return false;
+}
+
+static void sweep_early(eg_io *io, const char *dir, const eg_manifest *next)
+{
+    eg_manifest now_on_disk;
+    char *segments = eg_path_join(dir, "segments");
+    if (segments == NULL)
+        abort();
+    bool is_there = eg_manifest_read(io, dir, &now_on_disk, NULL) == ENGRAM_OK;
+    for (size_t i = 0; is_there && i < now_on_disk.segment_count; i++) {
+        uint64_t segment = now_on_disk.segments[i].id;
+        if (names(next, segment) || !slips(SLIP_SWEEP))
+            continue;
+        char *path = eg_segment_path(segments, (uint32_t)segment);
+        io->unlink(io, path, NULL);
+        eg_free(path);
+    }
+    eg_manifest_fini(&now_on_disk);
+    eg_free(segments);
+}
+
+engram_status __wrap_eg_manifest_write(eg_io *io, const char *dir, const eg_manifest *manifest,
+                                       engram_error *error)
+{
+    if (now.slip == SLIP_SWEEP)
+        sweep_early(io, dir, manifest);
+    return __real_eg_manifest_write(io, dir, manifest, error);
 }

@@ -4,6 +4,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <time.h>
 
 #include "base/clock.h"
 #include "linear/linear.h"
@@ -177,10 +178,17 @@ static void read_once(recorder *r)
     r->count++;
 }
 
+/* Without pauses a thousand readers leave the writers next to nothing of two cores. */
+static void pause_for(uint64_t ns)
+{
+    struct timespec pause = {.tv_nsec = (long)ns};
+    nanosleep(&pause, NULL);
+}
+
 static void *record(void *context)
 {
     recorder *r = context;
-    enum { READS_MAX = 2000 };
+    enum { READS_MAX = 2000, PAUSE_MAX_NS = 200000000 };
     while (!r->failed && r->writes) {
         uint64_t left = atomic_load(r->left);
         while (left != 0 && !atomic_compare_exchange_weak(r->left, &left, left - 1))
@@ -189,8 +197,10 @@ static void *record(void *context)
             break;
         write_once(r);
     }
-    while (!r->failed && !r->writes && !atomic_load(r->stop) && r->count < READS_MAX)
+    while (!r->failed && !r->writes && !atomic_load(r->stop) && r->count < READS_MAX) {
         read_once(r);
+        pause_for(draw(r) % PAUSE_MAX_NS);
+    }
     return NULL;
 }
 
