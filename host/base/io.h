@@ -79,6 +79,12 @@ struct eg_io {
 /* The real disk. Static, shared, never freed. */
 eg_io *eg_io_posix(void);
 
+/* From dont_wait on, reads of this thread that would have to wait for the disk fail with ENGRAM_BUSY, where the real disk is
+ * behind the table and its file system can tell; where it cannot, all reads fail so. may_wait ends that and says whether one
+ * failed: what was done meanwhile is then to be done again, in a thread that may wait. Maps are read as ever. */
+void eg_io_dont_wait(void);
+bool eg_io_may_wait(void);
+
 /* The name a file was opened under, for messages. */
 const char *eg_file_name(const eg_file *file);
 

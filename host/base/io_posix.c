@@ -14,6 +14,7 @@
 #include <string.h>
 #include <sys/mman.h>
 #include <sys/stat.h>
+#include <sys/uio.h>
 #include <unistd.h>
 
 #include "base/map_guard.h"
@@ -106,6 +107,38 @@ static void posix_close(eg_io *io, eg_file **file)
     *file = NULL;
 }
 
+static _Thread_local struct {
+    bool must_not, had_to;
+} waiting;
+
+void eg_io_dont_wait(void)
+{
+    waiting.must_not = true;
+    waiting.had_to = false;
+}
+
+bool eg_io_may_wait(void)
+{
+    waiting.must_not = false;
+    return waiting.had_to;
+}
+
+/* EAGAIN: that would wait for the disk, or the system cannot tell. */
+static ssize_t read_from_memory(int fd, void *to, size_t size, off_t offset)
+{
+    struct iovec part = {to, size};
+    ssize_t n = preadv2(fd, &part, 1, offset, RWF_NOWAIT);
+    if (n < 0 && (errno == EOPNOTSUPP || errno == ENOSYS || errno == EINVAL))
+        errno = EAGAIN;
+    waiting.had_to |= n < 0 && errno == EAGAIN;
+    return n;
+}
+
+static ssize_t read_at(int fd, void *to, size_t size, off_t offset)
+{
+    return waiting.must_not ? read_from_memory(fd, to, size, offset) : pread(fd, to, size, offset);
+}
+
 static engram_status posix_read_some(eg_io *io, eg_file *file, uint64_t offset, void *bytes,
                                      size_t size, size_t *got, engram_error *error)
 {
@@ -118,9 +151,12 @@ static engram_status posix_read_some(eg_io *io, eg_file *file, uint64_t offset, 
     if (size > INT64_MAX - offset)
         size = (size_t)(INT64_MAX - offset);
     while (done < size) {
-        ssize_t n = pread(file->fd, to + done, size - done, (off_t)(offset + done));
+        ssize_t n = read_at(file->fd, to + done, size - done, (off_t)(offset + done));
         if (n == 0)
             break;
+        if (n < 0 && errno == EAGAIN)
+            return eg_fail(error, ENGRAM_BUSY, "%s at %" PRIu64 " is not in memory", file->name,
+                           offset);
         if (n < 0 && errno != EINTR)
             return eg_fail_os(error, errno, "cannot read %s at %" PRIu64, file->name, offset);
         if (n > 0)

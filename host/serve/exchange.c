@@ -128,12 +128,12 @@ static void dispatch(eg_exchange *x, void (*run)(eg_job *job), bool goes_on)
     MHD_resume_connection(x->connection);
 }
 
-static void compute(eg_exchange *x, bool goes_on)
+static bool answers_here(eg_exchange *x)
 {
-    if (x->request.route->flags & EG_ROUTE_INLINE)
+    unsigned flags = x->request.route->flags;
+    if (flags & EG_ROUTE_INLINE)
         eg_exchange_work(&x->job);
-    else
-        dispatch(x, eg_exchange_work, goes_on);
+    return (flags & EG_ROUTE_INLINE) || ((flags & EG_ROUTE_QUICK) && eg_exchange_try(x));
 }
 
 /* ---- replying ---- */
@@ -287,8 +287,10 @@ static enum MHD_Result on_end(eg_exchange *x)
     if (x->body_size != EG_SIZE_UNKNOWN && x->received < x->body_size)
         return MHD_YES;
     x->ends = true;
-    compute(x, x->begun);
-    return x->request.route->flags & EG_ROUTE_INLINE ? send_reply(x) : MHD_YES;
+    if (answers_here(x))
+        return send_reply(x);
+    dispatch(x, eg_exchange_work, x->begun);
+    return MHD_YES;
 }
 
 enum MHD_Result eg_exchange_on_request(void *cls, struct MHD_Connection *connection,

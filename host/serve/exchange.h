@@ -39,6 +39,7 @@ typedef struct eg_exchange {
     bool failed;             /* pulling; the connection is cut */
     bool runs;               /* the route's functions may have left a state */
     bool closes;             /* the connection, after the reply */
+    bool tries, in_vain;     /* of a quick route; see EG_ROUTE_QUICK */
 } eg_exchange;
 
 /* The callbacks of libmicrohttpd; cls is the server. */
@@ -53,6 +54,8 @@ void eg_exchange_on_connection(void *cls, struct MHD_Connection *connection, voi
 engram_status eg_exchange_accept(eg_exchange *x, const char *method, const char *version, engram_error *error);
 /* work.c: what workers do: the route's functions and pulling. */
 void eg_exchange_work(eg_job *job);
+/* Tries a quick route, on the caller's thread. True: there is a reply. */
+bool eg_exchange_try(eg_exchange *x);
 void eg_exchange_pull(eg_job *job);
 /* Room for a piece of size bytes. ENGRAM_BUSY when the server's buffers are used up. */
 engram_status eg_exchange_reserve(eg_exchange *x, size_t size, engram_error *error);

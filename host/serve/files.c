@@ -13,6 +13,8 @@
 #include "serve/query.h"
 #include "serve/routes.h"
 
+enum { QUICK_SIZE = 64 << 10 }; /* a larger content is a worker's to read */
+
 typedef struct reading {
     engram_view *view;
     struct engram_stat stat;
@@ -57,7 +59,7 @@ static const char *range_of(const eg_request *request, const char *tag)
     return only == NULL || strcmp(only, tag) == 0 ? eg_request_header(request, "Range") : NULL;
 }
 
-static engram_status send_content(const eg_request *request, reading *r, eg_reply *reply,
+static engram_status send_content(eg_request *request, reading *r, eg_reply *reply,
                                   const char *tag, engram_error *error)
 {
     uint64_t length, size = r->stat.size;
@@ -68,6 +70,8 @@ static engram_status send_content(const eg_request *request, reading *r, eg_repl
                          "%s has %" PRIu64 " bytes: the range lies behind them", request->operand,
                          size);
     }
+    if (length > QUICK_SIZE)
+        EG_TRY(eg_request_needs_worker(request, error));
     if (kind == EG_RANGE_PART)
         eg_reply_add_header(reply, "Content-Range", "bytes %" PRIu64 "-%" PRIu64 "/%" PRIu64,
                             r->begin, r->begin + length - 1, size);
@@ -88,7 +92,7 @@ static engram_status check_alone(const eg_request *request, engram_error *error)
     return ENGRAM_OK;
 }
 
-static engram_status get_file(const eg_request *request, reading *r, eg_reply *reply,
+static engram_status get_file(eg_request *request, reading *r, eg_reply *reply,
                               engram_error *error)
 {
     char tag[EG_TAG_SIZE];
@@ -136,6 +140,9 @@ static engram_status get(eg_request *request, eg_reply *reply, engram_error *err
         return eg_fail(error, ENGRAM_NO_MEMORY, "out of memory for a reply");
     EG_TRY(eg_request_pin(request, &r->view, error));
     EG_TRY(engram_stat(r->view, request->operand, &r->stat, error));
+    if (eg_request_parameter(request, "similar") != NULL ||
+        r->stat.kind == ENGRAM_KIND_DIRECTORY)
+        EG_TRY(eg_request_needs_worker(request, error));
     if (eg_request_parameter(request, "similar") != NULL)
         return eg_query_similar(request, reply, r->view, &r->stat, error);
     if (eg_request_flag(request, "stat"))
@@ -152,6 +159,7 @@ static engram_status get(eg_request *request, eg_reply *reply, engram_error *err
 const eg_route eg_routes_files[] = {
     {.method = "GET",
      .pattern = "/v1/files/{path}",
+     .flags = EG_ROUTE_QUICK,
      .parameters = "stat similar " EG_FILES_LIST_PARAMETERS,
      .handle = get,
      .done = get_done},

@@ -1,7 +1,8 @@
 /* What a handler sees of HTTP: a route, a request, a reply. libmicrohttpd is behind it (exchange.c) and nowhere else.
  *
  * A route is a row of a table (routes.h). Its functions run on a worker thread, one at a time for a request, so they may
- * block: on a disk, on a commit that shares its sync with others, on a device. They never wait for the client: bytes of a
+ * block: on a disk, on a commit that shares its sync with others, on a device. (A quick route is first tried where its request
+ * came in: EG_ROUTE_QUICK.) They never wait for the client: bytes of a
  * body are handed over when they have come, and bytes of a reply are pulled when the client has room for them. A worker
  * therefore belongs to a request only while there is something to compute.
  *
@@ -9,8 +10,8 @@
  *   body whole     handle, with all of it in request->body
  *   body stream    begin, take, take, ..., handle; a body that fits a piece (EG_PIECE_SIZE) comes whole, in
  *                  request->body, and handle is all that is called
- *   afterwards     done, always and once, when the client has the reply or is gone: whatever is in request->state
- *                  goes there. It runs on a thread that serves others too and must not block.
+ *   afterwards     done, always, once for each handle, when the client has the reply or is gone: whatever is in
+ *                  request->state goes there. It runs on a thread that serves others too and must not block.
  *
  * A function that fails ends the request: the reply becomes {"error": {"status", "message"}} with the HTTP status of
  * the cause (eg_http_status), or the one that eg_refuse chose. */
@@ -40,7 +41,10 @@ enum { /* flags of a route */
     EG_ROUTE_WRITES = 1,  /* a token that may only read does not do */
     EG_ROUTE_OPEN = 2,    /* no token is asked for */
     EG_ROUTE_INLINE = 4,  /* never blocks: answered at once, whatever the workers do */
-    EG_ROUTE_EARLY = 8    /* also before the engram is ready; request->engram may be NULL */
+    EG_ROUTE_EARLY = 8,   /* also before the engram is ready; request->engram may be NULL */
+    EG_ROUTE_QUICK = 16   /* has no body, and mostly needs nothing but memory. It is called once with the disk out of reach (base/io.h:
+                           * eg_io_dont_wait), where its request came in; if that did not do, or eg_request_needs_worker said so, it
+                           * was in vain: done is called, and a worker calls handle anew */
 };
 
 typedef struct eg_route {
@@ -67,6 +71,10 @@ struct eg_request { /* lent to the handler */
     eg_view body;
     void *state;         /* the handler's own; NULL at first */
 };
+
+/* Called by the handler of a quick route when it comes upon something long. ENGRAM_OK on a worker; else ENGRAM_BUSY, with which
+ * the handler is to return. */
+engram_status eg_request_needs_worker(eg_request *request, engram_error *error);
 
 /* The first value of a query parameter, decoded, or NULL. */
 const char *eg_request_parameter(const eg_request *request, const char *name);

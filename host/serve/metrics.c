@@ -146,6 +146,9 @@ static void write_server(eg_server *server, eg_buffer *out)
                       (double)eg_deadlines_cut_count(server->deadlines));
     eg_metrics_single(out, "engram_http_requests_active", "gauge", "Requests under way.",
                       (double)atomic_load(&server->requests_active));
+    eg_metrics_single(out, "engram_http_quick_requests_total", "counter",
+                      "Requests answered from memory, without a worker.",
+                      (double)atomic_load(&server->metrics.quick));
     eg_metrics_single(out, "engram_workers_waiting", "gauge", "Requests that wait for a worker.",
                       (double)waiting);
     eg_metrics_single(out, "engram_workers_busy", "gauge", "Workers that have a request.",

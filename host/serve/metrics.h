@@ -42,6 +42,7 @@ typedef struct eg_serve_metrics {
     atomic_uint_fast64_t requests[EG_METRICS_ROUTES_MAX][EG_METRICS_STATUS_COUNT];
     eg_histogram seconds[EG_METRICS_ROUTES_MAX];
     atomic_uint_fast64_t received, sent;
+    atomic_uint_fast64_t quick; /* answered from memory, without a worker */
 } eg_serve_metrics;
 /* route: index of eg_routes_at, or their count for none. status 0: no reply was sent. */
 void eg_serve_metrics_count(eg_serve_metrics *metrics, size_t route, unsigned status, double seconds, uint64_t received, uint64_t sent);

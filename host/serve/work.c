@@ -1,6 +1,8 @@
-/* What workers do for an exchange: the route's functions, in their order, and pulling what a reply is made of. */
+/* What workers do for an exchange: the route's functions, in their order, and pulling what a reply is made of. And the
+ * one try of a quick route, which no worker makes. */
 #include <string.h>
 
+#include "base/io.h"
 #include "base/log.h"
 #include "base/memory.h"
 #include "serve/exchange.h"
@@ -123,6 +125,42 @@ void eg_exchange_work(eg_job *job)
         x->step = EG_STEP_REPLY;
     if (!is_inline)
         resume(x);
+}
+
+engram_status eg_request_needs_worker(eg_request *request, engram_error *error)
+{
+    eg_exchange *x = (eg_exchange *)request;
+    x->in_vain = x->tries;
+    return x->tries ? eg_fail(error, ENGRAM_BUSY, "this takes a worker") : ENGRAM_OK;
+}
+
+static void take_back(eg_exchange *x)
+{
+    if (x->request.route->done != NULL)
+        x->request.route->done(&x->request);
+    eg_reply_fini(&x->reply);
+    eg_exchange_release(x);
+    x->runs = false;
+    x->ends = true;
+}
+
+bool eg_exchange_try(eg_exchange *x)
+{
+    engram_error error = {0};
+    x->tries = true;
+    eg_io_dont_wait();
+    engram_status status = run(x, &error);
+    x->in_vain |= eg_io_may_wait();
+    x->tries = false;
+    if (x->in_vain) {
+        take_back(x);
+        return false;
+    }
+    if (status != ENGRAM_OK)
+        eg_reply_error(&x->reply, status, &error);
+    x->step = EG_STEP_REPLY;
+    atomic_fetch_add(&x->request.server->metrics.quick, 1);
+    return true;
 }
 
 /* Then x is not ours any more. Its buffer is not kept while there is nothing to put into it. */

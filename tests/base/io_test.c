@@ -5,6 +5,8 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <string.h>
+#include <sys/mman.h>
+#include <sys/uio.h>
 #include <unistd.h>
 
 #include "base/memory.h"
@@ -548,6 +550,63 @@ static void paths_are_joined(void **state)
     assert_null(eg_path_join("a", "b"));
 }
 
+/* ---- not waiting for the disk ---- */
+
+static bool is_in_memory(int fd, size_t size)
+{
+    unsigned char pages[64];
+    void *map = mmap(NULL, size, PROT_READ, MAP_SHARED, fd, 0);
+    assert_true(map != MAP_FAILED && size <= sizeof pages * 4096);
+    assert_int_equal(mincore(map, size, pages), 0);
+    munmap(map, size);
+    return (pages[0] & 1) != 0;
+}
+
+/* Whether the file system below can tell at all. */
+static bool can_tell(int fd)
+{
+    uint8_t byte;
+    struct iovec part = {&byte, 1};
+    return preadv2(fd, &part, 1, 0, RWF_NOWAIT) == 1;
+}
+
+static void what_is_not_in_memory_is_not_waited_for(void **state)
+{
+    enum { SIZE = 65536 };
+    static uint8_t bytes[SIZE], read[SIZE];
+    engram_error error = {0};
+    (void)state;
+    for (size_t i = 0; i < SIZE; i++)
+        bytes[i] = (uint8_t)(i * 7 >> 3);
+    eg_file *file = open_file("cold", EG_OPEN_WRITE | EG_OPEN_CREATE);
+    assert_int_equal(io->write(io, file, 0, bytes, SIZE, &error), ENGRAM_OK);
+    assert_int_equal(io->sync(io, file, &error), ENGRAM_OK);
+    int fd = open(in_dir("cold"), O_RDONLY);
+    assert_true(fd >= 0);
+    if (!can_tell(fd)) {
+        close(fd);
+        io->close(io, &file);
+        skip();
+    }
+    eg_io_dont_wait();
+    assert_int_equal(io->read(io, file, 0, read, SIZE, &error), ENGRAM_OK);
+    assert_false(eg_io_may_wait());
+    assert_memory_equal(read, bytes, SIZE);
+    assert_int_equal(posix_fadvise(fd, 0, 0, POSIX_FADV_DONTNEED), 0);
+    if (!is_in_memory(fd, SIZE)) {
+        eg_io_dont_wait();
+        assert_int_equal(io->read(io, file, 0, read, SIZE, &error), ENGRAM_BUSY);
+        assert_non_null(strstr(error.message, "not in memory"));
+        assert_true(eg_io_may_wait());
+    }
+    assert_int_equal(io->read(io, file, 0, read, SIZE, &error), ENGRAM_OK);
+    assert_memory_equal(read, bytes, SIZE);
+    eg_io_dont_wait();
+    assert_false(eg_io_may_wait()); /* of this time, not of the one before */
+    close(fd);
+    io->close(io, &file);
+}
+
 #define IO_TEST(name) cmocka_unit_test_setup_teardown(name, set_up, tear_down)
 
 int main(void)
@@ -575,6 +634,7 @@ int main(void)
         IO_TEST(replacing_works_without_a_directory_in_the_path),
         IO_TEST(replacing_syncs_the_directory_of_the_file),
         IO_TEST(paths_are_joined),
+        IO_TEST(what_is_not_in_memory_is_not_waited_for),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -1,8 +1,11 @@
 /* Files over HTTP: what is stored comes back, in whole and in part, at every version, under conditions. */
 #include "serve/rig.h"
 
+#include <dirent.h>
+#include <fcntl.h>
 #include <jansson.h>
 #include <poll.h>
+#include <sys/uio.h>
 #include <unistd.h>
 
 enum { LARGE = 3 << 20, MANY = 24 << 20 };
@@ -413,6 +416,77 @@ static void pages(void **state)
     rig_fini(&r);
 }
 
+/* ---- from memory, without a worker ---- */
+
+/* What the system keeps of the engram's files goes, as far as it is on the disk. False: some stays (a file system in memory). */
+static bool forget(rig *r)
+{
+    static const char *const folders[] = {"segments", "tree"};
+    bool all = true;
+    for (size_t i = 0; i < sizeof folders / sizeof *folders; i++) {
+        char folder[700], path[1000];
+        snprintf(folder, sizeof folder, "%s/%s", r->engram, folders[i]);
+        DIR *d = opendir(folder);
+        assert_non_null(d);
+        for (struct dirent *entry; (entry = readdir(d)) != NULL;) {
+            uint8_t byte;
+            struct iovec one_byte = {&byte, 1};
+            snprintf(path, sizeof path, "%s/%s", folder, entry->d_name);
+            int fd = entry->d_name[0] != '.' ? open(path, O_RDONLY) : -1;
+            if (fd < 0)
+                continue;
+            fdatasync(fd);
+            posix_fadvise(fd, 0, 0, POSIX_FADV_DONTNEED);
+            all &= preadv2(fd, &one_byte, 1, 4096, RWF_NOWAIT) <= 0;
+            close(fd);
+        }
+        closedir(d);
+    }
+    return all;
+}
+
+static double count_quick(rig *r)
+{
+    return rig_metric(r, "engram_http_quick_requests_total");
+}
+
+static void small_files_need_no_worker(void **state)
+{
+    enum { SMALL = 65536 };
+    rig r;
+    (void)state;
+    rig_init(&r, NULL);
+    rig_fill(data, LARGE, 77);
+    put_bytes(&r, "small", data, SMALL, 201);
+    put_bytes(&r, "large", data, LARGE, 201);
+    rig_signal(&r, 15); /* a checkpoint: all is on the disk */
+    assert_int_equal(rig_wait(&r), 0);
+    rig_start(&r, NULL);
+    expect_bytes(&r, "GET /v1/files/small", NULL, 200, data, SMALL);
+    expect_bytes(&r, "GET /v1/files/small", NULL, 200, data, SMALL);
+    double before = count_quick(&r);
+    if (before == 0) { /* a file system that cannot tell what is in memory */
+        rig_fini(&r);
+        skip();
+    }
+    expect_bytes(&r, "GET /v1/files/small", NULL, 200, data, SMALL);
+    expect_bytes(&r, "GET /v1/files/large", "Range: bytes=100-299\r\n", 206, data + 100, 200);
+    rig_expect(&r, "GET /v1/files/none", NULL, NULL, 404, "not found");
+    rig_expect(&r, "GET /v1/files/small?stat=1", NULL, NULL, 200, "\"size\":65536");
+    assert_true(count_quick(&r) == before + 4);
+    expect_bytes(&r, "GET /v1/files/large", NULL, 200, data, LARGE);
+    rig_expect(&r, "GET /v1/files/", NULL, NULL, 200, "\"large\"");
+    rig_expect(&r, "GET /v1/files/small?similar=3", NULL, NULL, 200, "large");
+    assert_true(count_quick(&r) == before + 4);
+    if (forget(&r)) {
+        expect_bytes(&r, "GET /v1/files/small", NULL, 200, data, SMALL);
+        assert_true(count_quick(&r) == before + 4);
+    }
+    expect_bytes(&r, "GET /v1/files/small", NULL, 200, data, SMALL);
+    assert_true(count_quick(&r) == before + 5);
+    rig_fini(&r);
+}
+
 /* ---- another way in ---- */
 
 static void unix_socket(void **state)
@@ -454,6 +528,7 @@ int main(void)
         cmocka_unit_test(one_version_whatever_is_written),
         cmocka_unit_test(listings),
         cmocka_unit_test(pages),
+        cmocka_unit_test(small_files_need_no_worker),
         cmocka_unit_test(unix_socket),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
