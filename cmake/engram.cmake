@@ -7,6 +7,14 @@ function(engram_library name)
   target_link_libraries(${name} PUBLIC ${ARG_USES})
 endfunction()
 
+# engram_test_library(NAME SOURCES a.c USES eg_base ...): what several tests of a folder share.
+function(engram_test_library name)
+  cmake_parse_arguments(ARG "" "" "SOURCES;USES" ${ARGN})
+  add_library(${name} STATIC ${ARG_SOURCES})
+  target_include_directories(${name} PUBLIC ${PROJECT_SOURCE_DIR}/tests)
+  target_link_libraries(${name} PUBLIC ${ARG_USES} PkgConfig::CMOCKA)
+endfunction()
+
 # engram_test(NAME SOURCES a.c USES eg_base ... [ARGS ...] [LABELS unit]): a cmocka program run by ctest.
 function(engram_test name)
   cmake_parse_arguments(ARG "" "" "SOURCES;USES;ARGS;LABELS" ${ARGN})

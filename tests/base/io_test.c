@@ -592,13 +592,20 @@ static void what_is_not_in_memory_is_not_waited_for(void **state)
     assert_int_equal(io->read(io, file, 0, read, SIZE, &error), ENGRAM_OK);
     assert_false(eg_io_may_wait());
     assert_memory_equal(read, bytes, SIZE);
-    assert_int_equal(posix_fadvise(fd, 0, 0, POSIX_FADV_DONTNEED), 0);
-    if (!is_in_memory(fd, SIZE)) {
+    /* A fast disk may be there before the system looks for what it fetched: not every time. */
+    bool left_it = false, goes = false;
+    for (int i = 0; i < 500 && !left_it; i++) {
+        assert_int_equal(posix_fadvise(fd, 0, 0, POSIX_FADV_DONTNEED), 0);
+        if (is_in_memory(fd, SIZE))
+            continue;
+        goes = true;
         eg_io_dont_wait();
-        assert_int_equal(io->read(io, file, 0, read, SIZE, &error), ENGRAM_BUSY);
-        assert_non_null(strstr(error.message, "not in memory"));
-        assert_true(eg_io_may_wait());
+        engram_status status = io->read(io, file, 0, read, SIZE, &error);
+        left_it = eg_io_may_wait();
+        assert_int_equal(status, left_it ? ENGRAM_BUSY : ENGRAM_OK);
     }
+    assert_int_equal(left_it, goes); /* in a file system that lives in memory nothing goes */
+    assert_true(!goes || strstr(error.message, "not in memory") != NULL);
     assert_int_equal(io->read(io, file, 0, read, SIZE, &error), ENGRAM_OK);
     assert_memory_equal(read, bytes, SIZE);
     eg_io_dont_wait();

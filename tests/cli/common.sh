@@ -3,6 +3,7 @@
 
 here=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
 root=$(cd "$here/../.." && pwd)
+skipped=${ENGRAM_TEST_SKIP:-} # names of tests, blanks between
 unset "${!ENGRAM_@}"
 export LC_ALL=C.UTF-8
 
@@ -54,11 +55,11 @@ damage() {
   printf '%b' "\\x$(printf %02x $((byte ^ 1)))" | dd of="$1" bs=1 seek="$at" conv=notrunc status=none
 }
 
-# run_tests [TEST...]: each in a fresh folder; all of them without arguments, but the one that ENGRAM_TEST_SKIP names.
+# run_tests [TEST...]: each in a fresh folder; all of them without arguments, but those that ENGRAM_TEST_SKIP names.
 run_tests() {
   local name from
   if [ $# -eq 0 ]; then
-    mapfile -t names < <(declare -F | sed -n 's/^declare -f test_//p' | grep -vx "${ENGRAM_TEST_SKIP:-}")
+    mapfile -t names < <(declare -F | sed -n 's/^declare -f test_//p' | grep -vxF -f <(printf '%s\n' $skipped none))
     set -- "${names[@]}"
   fi
   for name; do

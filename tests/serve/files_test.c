@@ -5,7 +5,7 @@
 #include <fcntl.h>
 #include <jansson.h>
 #include <poll.h>
-#include <sys/uio.h>
+#include <sys/mman.h>
 #include <unistd.h>
 
 enum { LARGE = 3 << 20, MANY = 24 << 20 };
@@ -418,7 +418,17 @@ static void pages(void **state)
 
 /* ---- from memory, without a worker ---- */
 
-/* What the system keeps of the engram's files goes, as far as it is on the disk. False: some stays (a file system in memory). */
+static bool is_in_memory(int fd)
+{
+    unsigned char page = 0;
+    void *map = mmap(NULL, 4096, PROT_READ, MAP_SHARED, fd, 0);
+    assert_true(map != MAP_FAILED);
+    assert_int_equal(mincore(map, 4096, &page), 0);
+    munmap(map, 4096);
+    return page & 1;
+}
+
+/* What the system keeps of the engram's files goes, as far as it is on the disk. False: it stays (a file system in memory). */
 static bool forget(rig *r)
 {
     static const char *const folders[] = {"segments", "tree"};
@@ -429,15 +439,13 @@ static bool forget(rig *r)
         DIR *d = opendir(folder);
         assert_non_null(d);
         for (struct dirent *entry; (entry = readdir(d)) != NULL;) {
-            uint8_t byte;
-            struct iovec one_byte = {&byte, 1};
             snprintf(path, sizeof path, "%s/%s", folder, entry->d_name);
             int fd = entry->d_name[0] != '.' ? open(path, O_RDONLY) : -1;
             if (fd < 0)
                 continue;
             fdatasync(fd);
             posix_fadvise(fd, 0, 0, POSIX_FADV_DONTNEED);
-            all &= preadv2(fd, &one_byte, 1, 4096, RWF_NOWAIT) <= 0;
+            all &= !is_in_memory(fd);
             close(fd);
         }
         closedir(d);
@@ -478,12 +486,20 @@ static void small_files_need_no_worker(void **state)
     rig_expect(&r, "GET /v1/files/", NULL, NULL, 200, "\"large\"");
     rig_expect(&r, "GET /v1/files/small?similar=3", NULL, NULL, 200, "large");
     assert_true(count_quick(&r) == before + 4);
-    if (forget(&r)) {
+    /* From the disk: a worker's, unless the disk was as fast as the look. */
+    bool by_worker = false, goes = false;
+    for (int i = 0; i < 100 && !by_worker; i++) {
+        before = count_quick(&r);
+        if (!forget(&r))
+            continue;
+        goes = true;
         expect_bytes(&r, "GET /v1/files/small", NULL, 200, data, SMALL);
-        assert_true(count_quick(&r) == before + 4);
+        by_worker = count_quick(&r) == before;
     }
+    assert_int_equal(by_worker, goes);
+    before = count_quick(&r);
     expect_bytes(&r, "GET /v1/files/small", NULL, 200, data, SMALL);
-    assert_true(count_quick(&r) == before + 5);
+    assert_true(count_quick(&r) == before + 1);
     rig_fini(&r);
 }
 

@@ -152,7 +152,7 @@ static void owner_end(owner *o)
 
 static void every_call_fails(unsigned kinds, int os_error, engram_status expected, unsigned how)
 {
-    for (uint64_t n = 1;; n++) {
+    for (uint64_t n = 1;; n += TEST_STRIDE) {
         owner o = owner_make();
         eg_faulty_fail_at(o.faulty, kinds, n, os_error, how);
         bool done = work(&o);
@@ -271,7 +271,7 @@ static void a_failed_sync_is_known_to_the_next(void **state)
 
 static void every_allocation_fails(bool forever)
 {
-    for (long n = 1;; n++) {
+    for (long n = 1;; n += TEST_STRIDE) {
         owner o = owner_make();
         eg_alloc_fail_at(n, forever);
         bool done = work(&o);
@@ -310,7 +310,7 @@ static void failing_reads_pass(void **state)
     owner o = owner_make();
     assert_true(work(&o));
     eg_store_close(&o.r->store);
-    for (uint64_t n = 1;; n++) {
+    for (uint64_t n = 1;; n += TEST_STRIDE) {
         rig_open(o.r);
         eg_faulty_fail_at(o.faulty, EG_FAULTY_ANY, n, EIO, EG_FAULTY_ONCE);
         o.failed = ENGRAM_OK;
@@ -351,7 +351,7 @@ static void verify_without_memory(void **state)
     do {
         engram_error error = {0};
         rig_open_reader(o.r);
-        eg_alloc_fail_at(++n, false);
+        eg_alloc_fail_at(n += TEST_STRIDE, false);
         status = verify(o.r, &error);
         eg_alloc_fail_at(0, false);
         assert_true(status == ENGRAM_OK || status == ENGRAM_NO_MEMORY);

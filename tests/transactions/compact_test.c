@@ -306,7 +306,7 @@ static void a_reader_keeps_its_files(void **state)
 
 /* ---- many things at random, against a model ---- */
 
-enum { PATHS = 12, VIEWS = 4, SEEDS = 20 };
+enum { PATHS = 12, VIEWS = 4, SEEDS = 20 / TEST_STRIDE };
 
 typedef struct model {
     uint64_t seeds[PATHS]; /* 0: not there */
@@ -439,7 +439,7 @@ static void do_one(world *w)
 
 static void anything_in_any_order(void **state)
 {
-    enum { STEPS = 250 };
+    enum { STEPS = 250 / TEST_STRIDE };
     uint64_t seed = test_seed(0xC0AC);
     (void)state;
     for (uint64_t round = 0; round < 3; round++) {

@@ -2,7 +2,7 @@
  * is too small. */
 #include "tree/rig.h"
 
-enum { OPERATIONS = 240000, BATCH_MAX = 800, KEYS = 9000, KEPT_MAX = 6 };
+enum { OPERATIONS = 240000 / TEST_STRIDE, BATCH_MAX = 800, KEYS = 9000, KEPT_MAX = 6 };
 
 typedef struct kept {
     eg_root *root;

@@ -9,7 +9,9 @@
 #include "base/io.h"
 #include "base/log.h"
 #include "base/memory.h"
+#include "base/test.h"
 #include "fixture.h"
+
 
 /* ---- devices and failures ---- */
 
@@ -55,7 +57,7 @@ static void test_open_survives_failing_calls(void **state)
     fixture_close(backend);
     long calls = eg_cl_call_count();
     assert_true(calls > 50);
-    for (long n = 1; n <= calls; n++) {
+    for (long n = 1; n <= calls; n += TEST_STRIDE) {
         engram_error error = {0};
         eg_cl_fail_at(n);
         engram_status status = eg_backend_opencl_open(0, 0, &backend, &error);
@@ -83,7 +85,7 @@ static void test_build_survives_failing_calls(void **state)
     fixture_close(backend);
     long calls = eg_cl_call_count();
     unsigned failures = 0;
-    for (long n = 1; n <= calls && n < 40; n++) {
+    for (long n = 1; n <= calls && n < 40; n += TEST_STRIDE) {
         engram_error error = {0};
         eg_cl_fail_at(n);
         eg_log_set_level(EG_LOG_ERROR);
@@ -93,7 +95,7 @@ static void test_build_survives_failing_calls(void **state)
             failures++;
     }
     eg_cl_fail_at(0);
-    assert_true(failures > 10);
+    assert_true(failures > 10 / TEST_STRIDE);
     setenv("XDG_CACHE_HOME", fixture_cache, 1);
 }
 
@@ -157,7 +159,7 @@ static void operations_survive(eg_backend *b)
         long n = 0;
         while (status != ENGRAM_OK) {
             engram_error error = {0};
-            eg_cl_fail_at(++n);
+            eg_cl_fail_at(n += TEST_STRIDE);
             status = run_batch(b, t, steps[i], &error);
             assert_true(status == ENGRAM_OK || status == ENGRAM_DEVICE);
             assert_int_equal(error.status, status);
@@ -188,7 +190,7 @@ static void test_open_survives_failing_allocations(void **state)
     eg_backend *backend = fixture_open(EG_CL_AUTO, false);
     fixture_close(backend);
     long allocations = eg_alloc_count();
-    for (long n = 1; n <= allocations; n++) {
+    for (long n = 1; n <= allocations; n += TEST_STRIDE) {
         engram_error error = {0};
         eg_alloc_fail_at(n, false);
         engram_status status = eg_backend_opencl_open(0, 0, &backend, &error);
