@@ -11,7 +11,7 @@
 #include "engram/repair_rig.h"
 #include "fault/faulty_io.h"
 
-static long stride = 23;
+static long stride = 23 * TEST_STRIDE;
 
 /* ---- damages ---- */
 

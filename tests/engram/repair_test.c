@@ -7,7 +7,7 @@
 #include "engram/repair_rig.h"
 
 enum { SECTOR = 512 };
-static long stride = 4099;
+static long stride = 4099 * TEST_STRIDE;
 static uint64_t sector_step = 2 * SECTOR;
 
 static void cut(bench *b, size_t file, uint64_t size)

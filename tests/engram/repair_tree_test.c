@@ -9,7 +9,7 @@
 #include "engram/repair_rig.h"
 
 enum { SMALL = 600, VERSIONS = 10, REFS = 20000 };
-static long stride = 4;
+static long stride = 4 * TEST_STRIDE;
 static uint8_t data[70000];
 static uint8_t large[REFS * 16]; /* the same 16 bytes again and again */
 

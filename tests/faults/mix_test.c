@@ -12,7 +12,7 @@
 
 #include "faults/trial.h"
 
-enum { MOMENTS = 8, STEPS_BETWEEN = 9, PARTS = 5, STATES = MOMENTS * STEPS_BETWEEN + 1 };
+enum { MOMENTS = TEST_STRIDE == 1 ? 8 : 5, STEPS_BETWEEN = 9, PARTS = 5, STATES = MOMENTS * STEPS_BETWEEN + 1 };
 
 static const char *const parts[PARTS] = {"MANIFEST.json", "journal", "segments", "tree",
                                          "checkpoint"};

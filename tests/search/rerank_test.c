@@ -352,11 +352,7 @@ static void damaged_bytes(void **state)
  * one succeeds. */
 static void out_of_memory(void **state)
 {
-#ifdef __SANITIZE_ADDRESS__
-    enum { FILES = 3, SIZE = 20000, STEP = 7 };
-#else
-    enum { FILES = 3, SIZE = 20000, STEP = 1 };
-#endif
+    enum { FILES = 3, SIZE = 20000, STEP = TEST_STRIDE == 1 ? 1 : 23 };
     static uint8_t bytes[SIZE];
     fixture f;
     bool done = false;
