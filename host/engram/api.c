@@ -87,7 +87,7 @@ engram_status engram_set_retention(struct engram *e, const engram_retention *ret
     next.clean = false;
     engram_status status = eg_manifest_write(e->io, e->dir, &next, error);
     if (status == ENGRAM_OK)
-        e->manifest = next;
+        eg_manifest_follow(&e->manifest, &next);
     else
         eg_engram_fail(e, status);
     pthread_mutex_unlock(&e->checkpoint_lock);

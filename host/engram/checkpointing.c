@@ -260,7 +260,7 @@ static engram_status switch_to(capture *c, engram_error *error)
                                error));
     EG_TRY(eg_manifest_write(e->io, e->dir, &next, error));
     eg_free(e->manifest.segments);
-    e->manifest = next;
+    eg_manifest_follow(&e->manifest, &next);
     c->segments = NULL;
     e->replay_start = c->checkpoint.journal;
     return ENGRAM_OK;

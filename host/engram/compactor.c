@@ -107,11 +107,10 @@ void eg_compactor_stop(eg_engram *e)
     c->started = false;
 }
 
+/* Without the thread nobody looks at what is wanted. */
 void eg_compactor_ask(eg_engram *e)
 {
     eg_compactor *c = &e->compactor;
-    if (!c->started)
-        return;
     pthread_mutex_lock(&c->lock);
     c->wanted = true;
     pthread_cond_signal(&c->wake);

@@ -53,6 +53,8 @@ engram_status eg_manifest_write(eg_io *io, const char *dir, const eg_manifest *m
 engram_status eg_manifest_pack(const eg_manifest *manifest, eg_buffer *text, engram_error *error);
 /* name is for the sentence. */
 engram_status eg_manifest_unpack(eg_view text, const char *name, eg_manifest *manifest, engram_error *error);
+/* What is in memory becomes what was written: all but the config, which never changes and which others read meanwhile. */
+void eg_manifest_follow(eg_manifest *manifest, const eg_manifest *written);
 void eg_manifest_fini(eg_manifest *manifest);
 void eg_moves_fini(eg_moves *moves);
 

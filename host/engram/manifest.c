@@ -422,6 +422,18 @@ engram_status eg_manifest_write(eg_io *io, const char *dir, const eg_manifest *m
     return status;
 }
 
+void eg_manifest_follow(eg_manifest *manifest, const eg_manifest *written)
+{
+    manifest->checkpoint = written->checkpoint;
+    manifest->state = written->state;
+    manifest->segments = written->segments;
+    manifest->segment_count = written->segment_count;
+    manifest->retention = written->retention;
+    manifest->clean = written->clean;
+    manifest->clean_end = written->clean_end;
+    manifest->moves = written->moves;
+}
+
 void eg_moves_fini(eg_moves *moves)
 {
     for (size_t i = 0; i < moves->count; i++)

@@ -145,7 +145,7 @@ static engram_status switch_over(renewing *r, engram_error *error)
         eg_engram_fail(e, status);
         return status;
     }
-    e->manifest = next;
+    eg_manifest_follow(&e->manifest, &next);
     e->has_old_nodes = true;
     eg_engram_sweep(e);
     return ENGRAM_OK;
