@@ -335,7 +335,7 @@ static void a_failed_sync_takes_all_behind_it_along(void **state)
     rig_fail_at(*state, STEP_SYNC, 1);
     committers[1].commit.entry.closes = true;
     start_behind_a_sync(*state, committers, 9);
-    WAIT_UNTIL(atomic_load(&shared.written_groups) == 2);
+    WAIT_UNTIL(atomic_load(&shared.written_groups) >= 2); /* more on a slow machine, where the others wait too long */
     rig_set_gates(*state, false, false);
     for (unsigned i = 0; i < 10; i++)
         assert_int_equal(committer_join(&committers[i]), ENGRAM_IO);
