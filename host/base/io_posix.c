@@ -154,7 +154,7 @@ static engram_status posix_read_some(eg_io *io, eg_file *file, uint64_t offset, 
         ssize_t n = read_at(file->fd, to + done, size - done, (off_t)(offset + done));
         if (n == 0)
             break;
-        if (n < 0 && errno == EAGAIN)
+        if (n < 0 && errno == EAGAIN && waiting.must_not)
             return eg_fail(error, ENGRAM_BUSY, "%s at %" PRIu64 " is not in memory", file->name,
                            offset);
         if (n < 0 && errno != EINTR)

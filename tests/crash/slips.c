@@ -3,10 +3,10 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/memory.h"
 #include "base/status.h"
 #include "crash/lies.h"
 #include "crash/util.h"
-#include "base/memory.h"
 #include "engram/internal.h"
 #include "engram/ops.h"
 #include "journal/journal.h"

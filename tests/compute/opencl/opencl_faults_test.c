@@ -12,7 +12,6 @@
 #include "base/test.h"
 #include "fixture.h"
 
-
 /* ---- devices and failures ---- */
 
 static void test_list(void **state)
