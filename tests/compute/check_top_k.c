@@ -8,7 +8,8 @@
 
 #include "compute/inputs.h"
 
-static const size_t row_counts[] = {0, 1, 2, 3, 4, 5, 63, 64, 65, 127, 128, 129, 1000, 4500};
+static const size_t row_counts[] = {0,   1,   2,   3,   4,   5,   63,   64,  65,
+                                    127, 128, 129, 255, 256, 257, 1000, 4500};
 static const size_t query_counts[] = {0, 1, 2, 3, 5, 8, 9, 15, 16, 17, 31, 66, 80};
 static const uint32_t k_values[] = {1, 2, 10, 128, 5000};
 enum {
@@ -215,7 +216,8 @@ void check_top_k(const candidate *c, uint64_t seed, unsigned rounds, check_tally
     static const uint32_t bars[] = {127, 128, 129, 130, 160, 255, 256};
     for (unsigned i = 0; i < sizeof bars / sizeof bars[0]; i++) /* half rows that leave no chance */
         for (unsigned live = 0; live < LIVE_KINDS; live++) {
-            test_case t = {i % 2 ? 1000 : 4500, 1, live % 2 ? ROWS_NEAR : ROWS_FEW, (live_kind)live, 10, bars[i]};
+            test_case t = {i % 2 ? 1000 : 4500, 1,  live % 2 ? ROWS_NEAR : ROWS_FEW,
+                           (live_kind)live,     10, bars[i]};
             check_one(c, seed, next_random(&state), &t, tally);
         }
     if (c->pool != NULL) { /* so much to list that threads share the queries, not the rows */

@@ -1,147 +1,320 @@
-/* The exact scan with byte compares: matches count down in byte accumulators, four rows are summed
- * together, and one compare tells whether any of the four can enter the list.
+/* The exact scan of a batch of queries, 256 rows at a time, a bit for each row.
  *
- * A tile of 64 rows, 16 KiB, stays in the first-level cache while all queries pass over it; a
- * query stays in eight registers meanwhile. The first query would wait for the memory and the
- * others leave it idle, so each of them fetches its share of the next tile, a few lines a group. */
+ * A symbol is two nibbles. For each block of a tile, 16 masks say which rows have a certain low
+ * nibble there, and 16 which have a certain high one; where a query agrees is the AND of two of
+ * them. The masks are made once for all queries. Agreements are counted in bits, too: carry-save
+ * adders take 16 blocks to a number of five bits for each row, which is added to a counter that
+ * began so that its top bit tells who reached the query's bar. All of it takes about seven
+ * operations on 256 bits for a pair, where comparing bytes takes twenty; making the masks takes
+ * about 170 for a row, so few queries are faster row by row (top_k_rows.c).
+ *
+ * A strip is 16 blocks: its masks stay in the first-level cache while all queries pass. */
 #include "compute/avx2/avx2.h"
 
 #include <immintrin.h>
+#include <stdbool.h>
 
-enum { TILE_ROWS = 64, GROUP_ROWS = 4, PARTS = ENGRAM_BLOCKS / 32, LINE_SIZE = 64 };
-enum { GROUP_LINES = GROUP_ROWS * ENGRAM_BLOCKS / LINE_SIZE };
+#include "compute/avx2/top_k_rows.h"
 
-/* The rows of a tile that count, padded to whole groups by repeating the last. */
-typedef struct selection {
-    const uint8_t *vectors;
-    uint64_t first_row;
-    unsigned count;
-    uint8_t rows[TILE_ROWS];
-} selection;
+enum {
+    TILE_ROWS = 256,
+    TILE_WORDS = TILE_ROWS / 64,
+    LANES = 8, /* of 32 rows, one after the other */
+    LANE_ROWS = TILE_ROWS / LANES,
+    STRIP_BLOCKS = 16,
+    STRIPS = ENGRAM_BLOCKS / STRIP_BLOCKS,
+    PLANES = 8,
+    NIBBLES = 16,
+    QUERIES_MIN = 16, /* fewer are faster row by row */
+    QUERIES_MAX = 64,
+    LIVE_MIN = TILE_ROWS / 4, /* of a tile, the same */
+    COUNTER_BITS = 10,
+    REACHED = COUNTER_BITS - 1, /* the bit that says that a row reached the bar */
+    LINE_SIZE = 64
+};
 
-static inline void select_rows(selection *s, uint64_t live)
+/* Bit 8 * j + i of a mask is row LANE_ROWS * i + j of the tile. */
+typedef struct block_masks {
+    __m256i low[NIBBLES], high[NIBBLES];
+} block_masks;
+
+/* A number for each row, lowest bit first. */
+typedef struct counters {
+    __m256i bits[COUNTER_BITS];
+} counters;
+
+/* The byte offsets of a symbol's masks in low and high, by 8. */
+typedef struct mask_places {
+    uint8_t low, high;
+} mask_places;
+
+typedef struct batch {
+    size_t query_count;
+    eg_top *tops;
+    uint32_t begin[QUERIES_MAX]; /* what the counters of this tile began with */
+    counters counters[QUERIES_MAX];
+    block_masks strip[STRIP_BLOCKS];
+    mask_places places[QUERIES_MAX][ENGRAM_BLOCKS];
+} batch;
+
+static void batch_start(batch *b, const uint8_t *queries, size_t query_count, eg_top *tops)
 {
-    s->count = 0;
-    for (; live != 0; live &= live - 1)
-        s->rows[s->count++] = (uint8_t)__builtin_ctzll(live);
-    for (unsigned i = s->count; i % GROUP_ROWS != 0; i++)
-        s->rows[i] = s->rows[s->count - 1];
-}
-
-/* What is left to fetch of the next tile, and how much of it beside each group of rows. */
-typedef struct ahead {
-    const uint8_t *next, *end;
-    size_t lines;
-} ahead;
-
-/* Behind tile, where the rows of wanted count. One query alone has no time to spare: it takes the
- * rows as fast as they come. Where few rows count, most lines would be fetched in vain. */
-static inline ahead look_ahead(const uint8_t *tile, uint64_t wanted, size_t query_count)
-{
-    if (query_count == 1 || _mm_popcnt_u64(wanted) < TILE_ROWS / 2)
-        return (ahead){NULL, NULL, 0};
-    const uint8_t *next = tile + TILE_ROWS * ENGRAM_BLOCKS;
-    size_t rows = TILE_ROWS - (size_t)__builtin_clzll(wanted);
-    return (ahead){next, next + rows * ENGRAM_BLOCKS,
-                   (GROUP_LINES + query_count - 1) / query_count};
-}
-
-static inline void fetch(ahead *a)
-{
-    for (size_t i = 0; i < a->lines && a->next < a->end; i++, a->next += LINE_SIZE)
-        _mm_prefetch((const char *)a->next, _MM_HINT_T0);
-}
-
-/* A byte of -1 for each match, added up over the parts. */
-static inline __m256i count_matches(const __m256i *query, const uint8_t *vector)
-{
-    const __m256i *row = (const __m256i *)vector;
-    __m256i negative = _mm256_cmpeq_epi8(query[0], _mm256_load_si256(row));
-#pragma GCC unroll 8
-    for (unsigned i = 1; i < PARTS; i++)
-        negative =
-            _mm256_add_epi8(negative, _mm256_cmpeq_epi8(query[i], _mm256_load_si256(row + i)));
-    return negative;
-}
-
-/* The matches of four rows, one in each lane. */
-static inline __m128i sum_four(const __m256i *negative)
-{
-    const __m256i zero = _mm256_setzero_si256();
-    __m256i sums[GROUP_ROWS];
-#pragma GCC unroll 4
-    for (unsigned n = 0; n < GROUP_ROWS; n++)
-        sums[n] = _mm256_sad_epu8(_mm256_sub_epi8(zero, negative[n]), zero);
-    /* In each 128 bits the two sums of a row, at most 64 each, become neighbouring words. */
-    __m256i words = _mm256_packs_epi32(_mm256_packs_epi32(sums[0], sums[1]),
-                                       _mm256_packs_epi32(sums[2], sums[3]));
-    __m256i rows = _mm256_madd_epi16(words, _mm256_set1_epi16(1));
-    return _mm_add_epi32(_mm256_castsi256_si128(rows), _mm256_extracti128_si256(rows, 1));
-}
-
-static __attribute__((noinline)) void offer(eg_top *top, const selection *s, unsigned first,
-                                            __m128i matches)
-{
-    uint32_t counts[GROUP_ROWS];
-    unsigned left = s->count - first;
-    _mm_storeu_si128((__m128i *)counts, matches);
-    for (unsigned i = 0; i < GROUP_ROWS && i < left; i++)
-        if (counts[i] >= top->bar)
-            eg_top_offer(top, s->first_row + s->rows[first + i], counts[i]);
-}
-
-/* The largest count that cannot enter; a bar may be any number, counts are at most 256. */
-static inline __m128i below_bar(const eg_top *top)
-{
-    return _mm_set1_epi32(top->bar > ENGRAM_BLOCKS ? ENGRAM_BLOCKS : (int)top->bar - 1);
-}
-
-static __attribute__((noinline)) void scan(const uint8_t *query, const selection *s, ahead *next,
-                                           eg_top *top)
-{
-    __m256i wanted[PARTS];
-#pragma GCC unroll 8
-    for (unsigned i = 0; i < PARTS; i++)
-        wanted[i] = _mm256_loadu_si256((const __m256i *)query + i);
-    __m128i below = below_bar(top);
-    for (unsigned i = 0; i < s->count; i += GROUP_ROWS) {
-        __m256i negative[GROUP_ROWS];
-        fetch(next);
-#pragma GCC unroll 4
-        for (unsigned n = 0; n < GROUP_ROWS; n++)
-            negative[n] = count_matches(wanted, s->vectors + s->rows[i + n] * ENGRAM_BLOCKS);
-        __m128i matches = sum_four(negative);
-        if (__builtin_expect(_mm_movemask_epi8(_mm_cmpgt_epi32(matches, below)) != 0, 0)) {
-            offer(top, s, i, matches);
-            below = below_bar(top);
+    enum { UNIT = sizeof(__m256i) / 8 };
+    b->query_count = query_count;
+    b->tops = tops;
+    for (size_t q = 0; q < query_count; q++)
+        for (unsigned i = 0; i < ENGRAM_BLOCKS; i++) {
+            uint8_t symbol = queries[q * ENGRAM_BLOCKS + i];
+            b->places[q][i] = (mask_places){(uint8_t)(symbol % NIBBLES * UNIT),
+                                            (uint8_t)(symbol / NIBBLES * UNIT)};
         }
+}
+
+/* Turns the 16 x 16 bytes in each half of 16 registers. */
+static inline void turn_bytes(__m256i *x)
+{
+#pragma GCC unroll 4
+    for (unsigned stage = 0; stage < 4; stage++) {
+        __m256i y[STRIP_BLOCKS];
+#pragma GCC unroll 8
+        for (unsigned i = 0; i < STRIP_BLOCKS / 2; i++) {
+            y[2 * i] = _mm256_unpacklo_epi8(x[i], x[i + STRIP_BLOCKS / 2]);
+            y[2 * i + 1] = _mm256_unpackhi_epi8(x[i], x[i + STRIP_BLOCKS / 2]);
+        }
+#pragma GCC unroll 16
+        for (unsigned i = 0; i < STRIP_BLOCKS; i++)
+            x[i] = y[i];
     }
 }
 
-/* The rows that count in the tile that begins at row, a bit each. */
-static inline uint64_t wanted_rows(const uint64_t *live, size_t row, size_t count)
+/* The symbols of 32 rows in each block of a strip; of is a strip of the first row. */
+static void turn_lane(const uint8_t *of, __m256i (*columns)[LANES], unsigned lane)
 {
-    if (row >= count)
-        return 0;
-    uint64_t all = count - row < TILE_ROWS ? (UINT64_C(1) << (count - row)) - 1 : UINT64_MAX;
-    return live == NULL ? all : live[row / TILE_ROWS] & all;
+    __m256i x[STRIP_BLOCKS];
+#pragma GCC unroll 16
+    for (unsigned i = 0; i < STRIP_BLOCKS; i++) {
+        const __m128i *low = (const __m128i *)(of + i * ENGRAM_BLOCKS);
+        const __m128i *high = (const __m128i *)(of + (i + STRIP_BLOCKS) * ENGRAM_BLOCKS);
+        x[i] = _mm256_inserti128_si256(_mm256_castsi128_si256(_mm_load_si128(low)),
+                                       _mm_load_si128(high), 1);
+    }
+    turn_bytes(x);
+#pragma GCC unroll 16
+    for (unsigned i = 0; i < STRIP_BLOCKS; i++)
+        columns[i][lane] = x[i];
+}
+
+/* Swaps the odd groups of shift bits of x with the even ones of y. */
+static inline void swap_groups(__m256i *x, __m256i *y, int shift, uint8_t even)
+{
+    __m256i differ = _mm256_and_si256(_mm256_xor_si256(_mm256_srli_epi64(*x, shift), *y),
+                                      _mm256_set1_epi8((char)even));
+    *y = _mm256_xor_si256(*y, differ);
+    *x = _mm256_xor_si256(*x, _mm256_slli_epi64(differ, shift));
+}
+
+/* Turns the 8 x 8 bits at each byte of eight registers: register p becomes bit p of all. */
+static inline void turn_bits(__m256i *x)
+{
+#pragma GCC unroll 4
+    for (unsigned i = 0; i < 4; i++)
+        swap_groups(&x[i], &x[i + 4], 4, 0x0F);
+#pragma GCC unroll 4
+    for (unsigned i = 0; i < 4; i++)
+        swap_groups(&x[i + (i & 2)], &x[i + (i & 2) + 2], 2, 0x33);
+#pragma GCC unroll 4
+    for (unsigned i = 0; i < 4; i++)
+        swap_groups(&x[2 * i], &x[2 * i + 1], 1, 0x55);
+}
+
+static inline void two_bit_masks(__m256i bit0, __m256i bit1, __m256i *masks)
+{
+    masks[3] = _mm256_and_si256(bit0, bit1);
+    masks[2] = _mm256_andnot_si256(bit0, bit1);
+    masks[1] = _mm256_andnot_si256(bit1, bit0);
+    masks[0] = _mm256_andnot_si256(_mm256_or_si256(bit0, bit1), _mm256_set1_epi8(-1));
+}
+
+static inline void nibble_masks(const __m256i *bits, __m256i *masks)
+{
+    __m256i low[4], high[4];
+    two_bit_masks(bits[0], bits[1], low);
+    two_bit_masks(bits[2], bits[3], high);
+#pragma GCC unroll 16
+    for (unsigned n = 0; n < NIBBLES; n++)
+        masks[n] = _mm256_and_si256(low[n % 4], high[n / 4]);
+}
+
+static void make_strip(const uint8_t *tile, unsigned first_block, block_masks *strip)
+{
+    __m256i columns[STRIP_BLOCKS][LANES];
+    for (unsigned lane = 0; lane < LANES; lane++)
+        turn_lane(tile + (size_t)lane * LANE_ROWS * ENGRAM_BLOCKS + first_block, columns, lane);
+    for (unsigned i = 0; i < STRIP_BLOCKS; i++) {
+        __m256i planes[PLANES];
+#pragma GCC unroll 8
+        for (unsigned p = 0; p < PLANES; p++)
+            planes[p] = columns[i][p];
+        turn_bits(planes);
+        nibble_masks(planes, strip[i].low);
+        nibble_masks(planes + PLANES / 2, strip[i].high);
+    }
+}
+
+static inline __m256i mask_at(const __m256i *masks, uint8_t place)
+{
+    return _mm256_load_si256((const __m256i *)((const char *)masks + (size_t)place * 8));
+}
+
+static inline __m256i agreement(const block_masks *block, mask_places places)
+{
+    return _mm256_and_si256(mask_at(block->low, places.low), mask_at(block->high, places.high));
+}
+
+/* *sum + a + b: the lower bit stays in *sum, the higher one is the carry. */
+static inline __m256i add_bits(__m256i *sum, __m256i a, __m256i b)
+{
+    __m256i differ = _mm256_xor_si256(a, b);
+    __m256i carry = _mm256_or_si256(_mm256_and_si256(a, b), _mm256_and_si256(differ, *sum));
+    *sum = _mm256_xor_si256(differ, *sum);
+    return carry;
+}
+
+/* Adds the agreements of two, four, eight blocks to the lowest bits; the result is the carry. */
+static inline __m256i add_2(__m256i *bits, const block_masks *blocks, const mask_places *places)
+{
+    return add_bits(bits, agreement(blocks, places[0]), agreement(blocks + 1, places[1]));
+}
+
+static inline __m256i add_4(__m256i *bits, const block_masks *blocks, const mask_places *places)
+{
+    __m256i a = add_2(bits, blocks, places);
+    return add_bits(bits + 1, a, add_2(bits, blocks + 2, places + 2));
+}
+
+static inline __m256i add_8(__m256i *bits, const block_masks *blocks, const mask_places *places)
+{
+    __m256i a = add_4(bits, blocks, places);
+    return add_bits(bits + 2, a, add_4(bits, blocks + 4, places + 4));
+}
+
+static inline void add_strip(counters *c, const block_masks *strip, const mask_places *places)
+{
+    enum { SUM_BITS = 4 };
+    __m256i bits[SUM_BITS];
+#pragma GCC unroll 4
+    for (unsigned i = 0; i < SUM_BITS; i++)
+        bits[i] = c->bits[i];
+    __m256i carry = add_8(bits, strip, places);
+    carry = add_bits(bits + 3, carry, add_8(bits, strip + 8, places + 8));
+#pragma GCC unroll 4
+    for (unsigned i = 0; i < SUM_BITS; i++)
+        c->bits[i] = bits[i];
+#pragma GCC unroll 6
+    for (unsigned i = SUM_BITS; i < COUNTER_BITS; i++) {
+        __m256i bit = c->bits[i];
+        c->bits[i] = _mm256_xor_si256(bit, carry);
+        carry = _mm256_and_si256(bit, carry);
+    }
+}
+
+/* A bar may be any number; a row that agrees in all 256 blocks has the highest count. */
+static void start_counters(batch *b)
+{
+    for (size_t q = 0; q < b->query_count; q++) {
+        uint32_t bar = b->tops[q].bar > ENGRAM_BLOCKS ? ENGRAM_BLOCKS + 1 : b->tops[q].bar;
+        b->begin[q] = (UINT32_C(1) << REACHED) - bar;
+#pragma GCC unroll 10
+        for (unsigned i = 0; i < COUNTER_BITS; i++)
+            b->counters[q].bits[i] = _mm256_set1_epi32(-(int)(b->begin[q] >> i & 1));
+    }
+}
+
+static uint32_t counter_at(const counters *c, unsigned bit)
+{
+    uint32_t value = 0;
+    for (unsigned i = 0; i < COUNTER_BITS; i++)
+        value |= (uint32_t)(((const uint8_t *)&c->bits[i])[bit / 8] >> bit % 8 & 1) << i;
+    return value;
+}
+
+static __attribute__((noinline)) void offer(batch *b, size_t q, uint64_t first_row,
+                                            const uint64_t *live)
+{
+    const counters *c = &b->counters[q];
+    uint64_t reached[TILE_WORDS];
+    _mm256_storeu_si256((__m256i *)reached, c->bits[REACHED]);
+    for (unsigned word = 0; word < TILE_WORDS; word++)
+        for (; reached[word] != 0; reached[word] &= reached[word] - 1) {
+            unsigned bit = 64 * word + (unsigned)__builtin_ctzll(reached[word]);
+            unsigned row = bit % LANES * LANE_ROWS + bit / LANES;
+            uint32_t matches = counter_at(c, bit) - b->begin[q];
+            bool counts = live == NULL || (live[row / 64] >> row % 64 & 1) != 0;
+            if (counts && matches >= b->tops[q].bar)
+                eg_top_offer(&b->tops[q], first_row + row, matches);
+        }
+}
+
+/* next: the tile behind this one, fetched meanwhile, or NULL. */
+static void scan_tile(batch *b, const uint8_t *tile, uint64_t first_row, const uint64_t *live,
+                      const uint8_t *next)
+{
+    const size_t tile_lines = TILE_ROWS * ENGRAM_BLOCKS / LINE_SIZE;
+    const size_t steps = STRIPS * b->query_count, share = (tile_lines + steps - 1) / steps;
+    size_t fetched = next == NULL ? tile_lines : 0;
+    start_counters(b);
+    for (unsigned s = 0; s < STRIPS; s++) {
+        make_strip(tile, s * STRIP_BLOCKS, b->strip);
+        for (size_t q = 0; q < b->query_count; q++) {
+            for (size_t i = 0; i < share && fetched < tile_lines; i++, fetched++)
+                _mm_prefetch((const char *)next + fetched * LINE_SIZE, _MM_HINT_T1);
+            add_strip(&b->counters[q], b->strip, b->places[q] + s * STRIP_BLOCKS);
+        }
+    }
+    for (size_t q = 0; q < b->query_count; q++)
+        if (!_mm256_testz_si256(b->counters[q].bits[REACHED], b->counters[q].bits[REACHED]))
+            offer(b, q, first_row, live);
+}
+
+static unsigned count_live(const uint64_t *live)
+{
+    unsigned count = 0;
+    for (unsigned i = 0; i < TILE_WORDS; i++)
+        count += (unsigned)_mm_popcnt_u64(live[i]);
+    return count;
+}
+
+/* count: a multiple of TILE_ROWS. */
+static void scan_tiles(batch *b, const uint8_t *queries, const uint8_t *vectors, size_t count,
+                       uint64_t first_row, const uint64_t *live)
+{
+    for (size_t row = 0; row < count; row += TILE_ROWS) {
+        const uint8_t *tile = vectors + row * ENGRAM_BLOCKS;
+        const uint64_t *tile_live = live == NULL ? NULL : live + row / 64;
+        const uint8_t *next = row + TILE_ROWS < count ? tile + TILE_ROWS * ENGRAM_BLOCKS : NULL;
+        if (tile_live != NULL && count_live(tile_live) < LIVE_MIN)
+            eg_avx2_top_k_rows(queries, b->query_count, tile, TILE_ROWS, first_row + row, tile_live,
+                               b->tops);
+        else
+            scan_tile(b, tile, first_row + row, tile_live, next);
+    }
 }
 
 void eg_avx2_top_k(const uint8_t *queries, size_t query_count, const uint8_t *vectors, size_t count,
                    uint64_t first_row, const uint64_t *live, eg_top *tops)
 {
-    uint64_t wanted, wanted_next = wanted_rows(live, 0, count);
-    for (size_t row = 0; row < count; row += TILE_ROWS) {
-        wanted = wanted_next;
-        wanted_next = wanted_rows(live, row + TILE_ROWS, count);
-        if (wanted == 0 || query_count == 0)
-            continue;
-        selection s;
-        s.vectors = vectors + row * ENGRAM_BLOCKS;
-        s.first_row = first_row + row;
-        select_rows(&s, wanted);
-        ahead next = look_ahead(s.vectors, wanted_next, query_count);
-        for (size_t q = 0; q < query_count; q++)
-            scan(queries + q * ENGRAM_BLOCKS, &s, &next, &tops[q]);
+    const size_t tiled = count / TILE_ROWS * TILE_ROWS;
+    size_t done = 0;
+    while (tiled > 0 && query_count - done >= QUERIES_MIN) {
+        batch b;
+        size_t left = query_count - done, taken = left < QUERIES_MAX ? left : QUERIES_MAX;
+        batch_start(&b, queries + done * ENGRAM_BLOCKS, taken, tops + done);
+        scan_tiles(&b, queries + done * ENGRAM_BLOCKS, vectors, tiled, first_row, live);
+        done += taken;
     }
+    /* The rows behind the last tile, for the queries of whole batches; all rows for the others. */
+    eg_avx2_top_k_rows(queries, done, vectors + tiled * ENGRAM_BLOCKS, count - tiled,
+                       first_row + tiled, live == NULL ? NULL : live + tiled / 64, tops);
+    eg_avx2_top_k_rows(queries + done * ENGRAM_BLOCKS, query_count - done, vectors, count,
+                       first_row, live, tops + done);
 }
