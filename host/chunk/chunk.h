@@ -3,6 +3,7 @@
  * Content-defined: a gear hash rolls over the last bytes and a boundary falls where it meets a
  * mask, with a harder mask before about the average size and an easier one after it (FastCDC's
  * normalised chunking, Xia et al. 2016), so that an insertion moves only the boundaries near it.
+ * Bytes that are compressed already get longer chunks, of two and a half averages.
  * Or fixed size.
  * The configuration is recorded in the engram: equal bytes are cut equally, however they arrive. */
 #ifndef EG_CHUNK_CHUNK_H
@@ -25,7 +26,7 @@ typedef struct eg_chunk_config {
 typedef struct eg_chunker {
     eg_chunk_config config;
     uint32_t size_min, size_max; /* a quarter and four times the average; equal when fixed */
-    uint64_t mask_hard, mask_easy;
+    uint64_t mask_hard, mask_easy, mask_dense; /* mask_dense: 0 where bytes are not looked at */
     uint64_t gear[256];
 } eg_chunker;
 

@@ -318,7 +318,7 @@ test_dups() {
   local i
   for i in 1 2 3; do random_bytes $((200000 + i)) >"in/$i"; done
   cp in/3 in/sub/copy
-  { head -c 60000 in/3; printf 'something that was not there'; tail -c +60001 in/3; } >in/sub/changed
+  { head -c 60000 in/3; random_bytes 5000; tail -c +60001 in/3; } >in/sub/changed
   head -c 30000 in/2 >in/part
   : >in/nothing
   : >in/nothing2

@@ -66,6 +66,14 @@ static void put(rig *r, const char *path, const void *bytes, size_t size)
     close(fd);
 }
 
+/* Random bytes of which a compressor could take something: cut into several chunks. */
+static void make_content(uint8_t *bytes, size_t size, uint64_t seed)
+{
+    rig_fill(bytes, size, seed);
+    for (size_t i = 0; i < size; i++)
+        bytes[i] &= 0x7F;
+}
+
 /* Pairs of files that have three quarters in common; all below some/ but the last four. */
 static const char *path_of(unsigned file, char path[32])
 {
@@ -77,9 +85,9 @@ static void fill(rig *r)
 {
     char path[32];
     for (unsigned i = 0; i < FILES; i++) {
-        rig_fill(content[i], FILE_SIZE, 40 + i / 2);
+        make_content(content[i], FILE_SIZE, 40 + i / 2);
         if (i % 2 == 1)
-            rig_fill(content[i] + FILE_SIZE / 4 * 3, FILE_SIZE / 4, 90 + i);
+            make_content(content[i] + FILE_SIZE / 4 * 3, FILE_SIZE / 4, 90 + i);
         put(r, path_of(i, path), content[i], FILE_SIZE);
     }
 }
@@ -430,7 +438,7 @@ static void new_files_are_found(void **state)
     put(&r, "first", "", 0);
     for (unsigned i = 0; i < 4; i++) {
         char path[32], at[64];
-        rig_fill(content[0], FILE_SIZE, 500 + i);
+        make_content(content[0], FILE_SIZE, 500 + i);
         json_t *d = ask(&r, "/v1/query", NULL, content[0], FILE_SIZE);
         assert_string_equal(first_path(d), "");
         json_decref(d);
