@@ -25,10 +25,11 @@ enum {
     STRIPS = ENGRAM_BLOCKS / STRIP_BLOCKS,
     PLANES = 8,
     NIBBLES = 16,
-    QUERIES_MIN = 16, /* fewer are faster row by row */
+    QUERIES_MIN = 24, /* fewer are faster row by row */
     QUERIES_MAX = 64,
     LIVE_MIN = TILE_ROWS / 4, /* of a tile, the same */
     COUNTER_BITS = 10,
+    SUM_BITS = 4,               /* of a counter: what a strip adds to, without its carry */
     REACHED = COUNTER_BITS - 1, /* the bit that says that a row reached the bar */
     LINE_SIZE = 64
 };
@@ -52,6 +53,8 @@ typedef struct batch {
     size_t query_count;
     eg_top *tops;
     uint32_t begin[QUERIES_MAX]; /* what the counters of this tile began with */
+    size_t open_count;
+    uint8_t open[QUERIES_MAX]; /* queries whose bar a row of this tile can still reach */
     counters counters[QUERIES_MAX];
     block_masks strip[STRIP_BLOCKS];
     mask_places places[QUERIES_MAX][ENGRAM_BLOCKS];
@@ -200,7 +203,6 @@ static inline __m256i add_8(__m256i *bits, const block_masks *blocks, const mask
 
 static inline void add_strip(counters *c, const block_masks *strip, const mask_places *places)
 {
-    enum { SUM_BITS = 4 };
     __m256i bits[SUM_BITS];
 #pragma GCC unroll 4
     for (unsigned i = 0; i < SUM_BITS; i++)
@@ -218,12 +220,39 @@ static inline void add_strip(counters *c, const block_masks *strip, const mask_p
     }
 }
 
+/* Whether a row can reach the bar if it agrees in all blocks that are left, a multiple of 16. */
+static inline bool may_reach(const counters *c, unsigned blocks_left)
+{
+    __m256i carry = _mm256_setzero_si256();
+#pragma GCC unroll 5
+    for (unsigned i = SUM_BITS; i < REACHED; i++)
+        carry = blocks_left >> i & 1 ? _mm256_or_si256(c->bits[i], carry)
+                                     : _mm256_and_si256(c->bits[i], carry);
+    __m256i reached = _mm256_or_si256(c->bits[REACHED], carry);
+    return !_mm256_testz_si256(reached, reached);
+}
+
+/* Leaves out the queries for which the rest of the tile cannot change anything. */
+static void close_queries(batch *b, unsigned blocks_left)
+{
+    size_t kept = 0;
+    for (size_t i = 0; i < b->open_count; i++) {
+        uint8_t q = b->open[i];
+        b->open[kept] = q;
+        kept +=
+            b->begin[q] + blocks_left >= 1u << REACHED || may_reach(&b->counters[q], blocks_left);
+    }
+    b->open_count = kept;
+}
+
 /* A bar may be any number; a row that agrees in all 256 blocks has the highest count. */
 static void start_counters(batch *b)
 {
+    b->open_count = b->query_count;
     for (size_t q = 0; q < b->query_count; q++) {
         uint32_t bar = b->tops[q].bar > ENGRAM_BLOCKS ? ENGRAM_BLOCKS + 1 : b->tops[q].bar;
         b->begin[q] = (UINT32_C(1) << REACHED) - bar;
+        b->open[q] = (uint8_t)q;
 #pragma GCC unroll 10
         for (unsigned i = 0; i < COUNTER_BITS; i++)
             b->counters[q].bits[i] = _mm256_set1_epi32(-(int)(b->begin[q] >> i & 1));
@@ -263,17 +292,19 @@ static void scan_tile(batch *b, const uint8_t *tile, uint64_t first_row, const u
     const size_t steps = STRIPS * b->query_count, share = (tile_lines + steps - 1) / steps;
     size_t fetched = next == NULL ? tile_lines : 0;
     start_counters(b);
-    for (unsigned s = 0; s < STRIPS; s++) {
+    for (unsigned s = 0; s < STRIPS && b->open_count > 0; s++) {
         make_strip(tile, s * STRIP_BLOCKS, b->strip);
-        for (size_t q = 0; q < b->query_count; q++) {
-            for (size_t i = 0; i < share && fetched < tile_lines; i++, fetched++)
+        for (size_t i = 0; i < b->open_count; i++) {
+            size_t q = b->open[i];
+            for (size_t n = 0; n < share && fetched < tile_lines; n++, fetched++)
                 _mm_prefetch((const char *)next + fetched * LINE_SIZE, _MM_HINT_T1);
             add_strip(&b->counters[q], b->strip, b->places[q] + s * STRIP_BLOCKS);
         }
+        if (s % 2 != 0)
+            close_queries(b, ENGRAM_BLOCKS - (s + 1) * STRIP_BLOCKS);
     }
-    for (size_t q = 0; q < b->query_count; q++)
-        if (!_mm256_testz_si256(b->counters[q].bits[REACHED], b->counters[q].bits[REACHED]))
-            offer(b, q, first_row, live);
+    for (size_t i = 0; i < b->open_count; i++)
+        offer(b, b->open[i], first_row, live);
 }
 
 static unsigned count_live(const uint64_t *live)
