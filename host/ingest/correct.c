@@ -8,10 +8,6 @@
 #include "base/status.h"
 #include "ingest/encode_stage.h"
 
-enum {
-    LEVEL_SEVERAL = 6 /* from here on every base is tried */
-};
-
 /* ---- one chunk ---- */
 
 /* The bytes of a base, or nothing when it cannot be one: too deep, or unreadable. */
@@ -40,33 +36,74 @@ static engram_status get_base(eg_ingest *ingest, eg_corrector *c, const eg_base 
     return status == ENGRAM_NO_MEMORY ? eg_fail(error, status, "%s", inner.message) : ENGRAM_OK;
 }
 
-/* The best delta into out; chunk->correction.size is SIZE_MAX when there is none. */
-static engram_status try_bases(eg_ingest *ingest, eg_corrector *c, size_t index, eg_view bytes, uint8_t *out,
+/* One of the bases of a chunk; bytes.data is NULL when it cannot be one. */
+typedef struct choice {
+    size_t number;
+    eg_view bytes;
+    uint8_t depth;
+} choice;
+
+static engram_status take(eg_ingest *ingest, eg_corrector *c, const eg_bases *bases, size_t number, choice *taken,
+                          engram_error *error)
+{
+    taken->number = number;
+    return get_base(ingest, c, &bases->list[number], &taken->bytes, &taken->depth, error);
+}
+
+/* The first that can be a base. */
+static engram_status take_first(eg_ingest *ingest, eg_corrector *c, const eg_bases *bases, choice *taken,
+                                engram_error *error)
+{
+    *taken = (choice){0};
+    for (size_t i = 0; i < bases->count && taken->bytes.data == NULL; i++)
+        EG_TRY(take(ingest, c, bases, i, taken, error));
+    return ENGRAM_OK;
+}
+
+/* The one of the shortest quick delta. */
+static engram_status take_best(eg_ingest *ingest, eg_corrector *c, const eg_bases *bases, eg_view bytes, choice *taken,
+                               engram_error *error)
+{
+    size_t shortest = SIZE_MAX, best = 0;
+    *taken = (choice){0};
+    for (size_t i = 0; i < bases->count; i++) {
+        size_t size;
+        EG_TRY(take(ingest, c, bases, i, taken, error));
+        if (taken->bytes.data == NULL)
+            continue;
+        EG_TRY(eg_coder_pack_delta(c->quick, bytes.data, bytes.size, taken->bytes, c->delta, &size, error));
+        if (size < shortest) {
+            shortest = size;
+            best = i;
+        }
+    }
+    if (shortest == SIZE_MAX)
+        *taken = (choice){0};
+    else if (taken->number != best)
+        EG_TRY(take(ingest, c, bases, best, taken, error));
+    return ENGRAM_OK;
+}
+
+/* A delta into out; chunk->correction.size is SIZE_MAX when there is none. */
+static engram_status try_delta(eg_ingest *ingest, eg_corrector *c, size_t index, eg_view bytes, uint8_t *out,
                                engram_error *error)
 {
     eg_encode_stage *s = ingest->encode;
-    const eg_prediction *p = &s->predictions[index];
+    const eg_bases *bases = &s->predictions[index].bases;
     eg_new_chunk *chunk = &s->chunks[index];
-    size_t tries = s->level >= LEVEL_SEVERAL ? p->bases.count : p->bases.count > 0;
+    choice base;
+    size_t size;
     chunk->correction.size = SIZE_MAX;
-    for (size_t i = 0; i < p->bases.count && tries > 0; i++) {
-        eg_view base;
-        uint8_t depth;
-        size_t size;
-        EG_TRY(get_base(ingest, c, &p->bases.list[i], &base, &depth, error));
-        if (base.data == NULL)
-            continue;
-        tries--;
-        EG_TRY(eg_coder_pack_delta(c->coder, bytes.data, bytes.size, base, c->delta, &size, error));
-        if (size >= chunk->correction.size)
-            continue;
-        memcpy(out, c->delta, size);
-        chunk->kind = EG_CORRECTION_DELTA;
-        chunk->correction = (eg_view){out, size};
-        chunk->base = p->bases.list[i].id;
-        chunk->base_before = p->bases.list[i].id == 0 ? (uint32_t)index - p->bases.list[i].place : 0;
-        chunk->depth = (uint8_t)(depth + 1);
-    }
+    EG_TRY(c->quick == NULL || bases->count < 2 ? take_first(ingest, c, bases, &base, error)
+                                                : take_best(ingest, c, bases, bytes, &base, error));
+    if (base.bytes.data == NULL)
+        return ENGRAM_OK;
+    EG_TRY(eg_coder_pack_delta(c->coder, bytes.data, bytes.size, base.bytes, out, &size, error));
+    chunk->kind = EG_CORRECTION_DELTA;
+    chunk->correction = (eg_view){out, size};
+    chunk->base = bases->list[base.number].id;
+    chunk->base_before = chunk->base == 0 ? (uint32_t)index - bases->list[base.number].place : 0;
+    chunk->depth = (uint8_t)(base.depth + 1);
     return ENGRAM_OK;
 }
 
@@ -79,7 +116,7 @@ static engram_status correct(eg_ingest *ingest, eg_corrector *c, size_t index, e
     eg_new_chunk *chunk = &s->chunks[index];
     eg_correction_kind kind;
     size_t size;
-    EG_TRY(try_bases(ingest, c, index, bytes, out, error));
+    EG_TRY(try_delta(ingest, c, index, bytes, out, error));
     if (eg_delta_is_obvious(cut->size, chunk->correction.size))
         return ENGRAM_OK;
     EG_TRY(eg_coder_pack(c->coder, bytes.data, bytes.size, c->delta, &kind, &size, error));

@@ -15,6 +15,7 @@ typedef struct eg_prediction {
 /* What one worker of the pool needs. */
 typedef struct eg_corrector {
     eg_coder *coder;
+    eg_coder *quick; /* to see which of several bases is best; NULL where one is tried */
     uint8_t *bytes; /* room for the largest chunk: to compare with, or a base */
     uint8_t *delta; /* room for its largest correction */
 } eg_corrector;

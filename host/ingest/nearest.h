@@ -13,7 +13,7 @@ typedef struct eg_nearest {
     uint32_t count, room;
 } eg_nearest;
 
-enum { EG_NEAREST_QUERIES = 16 };
+enum { EG_NEAREST_QUERIES = 64 };
 
 void eg_nearest_init(eg_nearest *nearest);
 void eg_nearest_fini(eg_nearest *nearest);

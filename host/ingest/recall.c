@@ -1,5 +1,5 @@
 /* Numbers are given out in the order in which chunks come: a list leads from them to ids. Those of the batch at hand have
- * no id yet. There are two ways to find: all are compared with (nearest.h), until that are exact_max; from then on bands
+ * no id yet. There are two ways to find: all are compared with (nearest.h), until that are effort.exact_max; from then on bands
  * are asked (store/bands.h). */
 #include "ingest/recall.h"
 
@@ -18,7 +18,7 @@ static_assert((int)EG_RECALL_AT_ONCE <= (int)EG_NEAREST_QUERIES, "one call of eg
 
 struct eg_recall {
     eg_store *store;
-    size_t exact_max;
+    eg_recall_effort effort;
     eg_nearest nearest; /* while bands is NULL */
     eg_bands *bands;
     uint64_t *ids; /* by number; of the batch at hand: not yet */
@@ -80,7 +80,7 @@ static engram_status add(eg_recall *r, uint64_t id, const uint8_t *vector, engra
         return ENGRAM_OK;
     if (!eg_grow((void **)&r->ids, &r->capacity, (size_t)r->count + 1, sizeof *r->ids))
         return no_memory(error);
-    if (r->bands == NULL && r->count == r->exact_max)
+    if (r->bands == NULL && r->count == r->effort.exact_max)
         EG_TRY(start_bands(r, error));
     EG_TRY(r->bands != NULL ? eg_bands_add(r->bands, vector, error) : eg_nearest_add(&r->nearest, vector, error));
     r->ids[r->count++] = id;
@@ -114,17 +114,17 @@ static engram_status add_segment(eg_recall *r, size_t index, engram_error *error
     return ENGRAM_OK; /* vectors that cannot be read: their chunks are no bases */
 }
 
-engram_status eg_recall_create(eg_store *store, size_t exact_max, eg_recall **recall, engram_error *error)
+engram_status eg_recall_create(eg_store *store, eg_recall_effort effort, eg_recall **recall, engram_error *error)
 {
     eg_recall *r = eg_alloc_zero(1, sizeof *r);
     eg_store_totals totals;
     if (r == NULL)
         return no_memory(error);
     r->store = store;
-    r->exact_max = exact_max;
+    r->effort = effort;
     eg_nearest_init(&r->nearest);
     engram_status status = eg_store_get_totals(store, &totals, error);
-    if (status == ENGRAM_OK && totals.chunks > exact_max)
+    if (status == ENGRAM_OK && totals.chunks > effort.exact_max)
         status = eg_bands_create(totals.chunks, get_vector, r, &r->bands, error);
     for (size_t i = 0; i < eg_store_segment_count(store) && status == ENGRAM_OK; i++)
         status = add_segment(r, i, error);
@@ -167,39 +167,39 @@ engram_status eg_recall_end(eg_recall *recall, const uint64_t *ids, engram_error
 
 /* ---- finding ---- */
 
-/* Into a list of the best. */
-static void keep(eg_base bases[EG_RECALL_BASES], size_t *count, eg_base base)
+/* Into a list of the best, `most` of them. */
+static void keep(eg_bases *bases, size_t most, eg_base base)
 {
-    size_t at = *count;
-    while (at > 0 && base.matches > bases[at - 1].matches)
+    size_t at = bases->count;
+    while (at > 0 && base.matches > bases->list[at - 1].matches)
         at--;
-    if (at == EG_RECALL_BASES)
+    if (at == most)
         return;
-    size_t last = *count < EG_RECALL_BASES ? *count : EG_RECALL_BASES - 1;
-    memmove(bases + at + 1, bases + at, (last - at) * sizeof *bases);
-    bases[at] = base;
-    *count = last + 1;
+    size_t last = bases->count < most ? bases->count : most - 1;
+    memmove(bases->list + at + 1, bases->list + at, (last - at) * sizeof *bases->list);
+    bases->list[at] = base;
+    bases->count = last + 1;
 }
 
 /* A candidate that may be a base goes into the list. */
-static engram_status consider(eg_recall *r, uint32_t number, uint32_t matches, eg_base bases[EG_RECALL_BASES],
-                              size_t *count, engram_error *error)
+static engram_status consider(eg_recall *r, uint32_t number, uint32_t matches, eg_bases *bases,
+                              engram_error *error)
 {
     bool in_batch = number >= r->batch_first, may = true;
     eg_base base = {.id = in_batch ? 0 : r->ids[number],
                     .place = in_batch ? number - r->batch_first : 0,
                     .matches = matches};
-    if (matches < MATCHES_MIN || (*count == EG_RECALL_BASES && matches <= bases[*count - 1].matches))
+    const size_t most = r->effort.bases;
+    if (matches < MATCHES_MIN || (bases->count == most && matches <= bases->list[most - 1].matches))
         return ENGRAM_OK;
     if (!in_batch)
         EG_TRY(may_be_base(r, base.id, &may, &base.depth, error));
     if (may)
-        keep(bases, count, base);
+        keep(bases, most, base);
     return ENGRAM_OK;
 }
 
-static engram_status find_by_bands(eg_recall *r, size_t place, eg_base bases[EG_RECALL_BASES], size_t *count,
-                                   engram_error *error)
+static engram_status find_by_bands(eg_recall *r, size_t place, eg_bases *bases, engram_error *error)
 {
     uint32_t numbers[EG_BANDS_CANDIDATES];
     uint8_t other[ENGRAM_BLOCKS];
@@ -207,7 +207,7 @@ static engram_status find_by_bands(eg_recall *r, size_t place, eg_base bases[EG_
     size_t found = eg_bands_find(r->bands, vector, r->batch_first + (uint32_t)place, numbers);
     for (size_t i = 0; i < found; i++) {
         EG_TRY(get_vector(r, numbers[i], other, error));
-        EG_TRY(consider(r, numbers[i], engram_matches(vector, other), bases, count, error));
+        EG_TRY(consider(r, numbers[i], engram_matches(vector, other), bases, error));
     }
     return ENGRAM_OK;
 }
@@ -216,11 +216,12 @@ static engram_status find_nearest(eg_recall *r, size_t place, size_t count, eg_b
 {
     eg_hit hits[EG_NEAREST_QUERIES * EG_RECALL_BASES];
     uint32_t counts[EG_NEAREST_QUERIES];
-    eg_nearest_find(&r->nearest, r->batch_first + (uint32_t)place, count, EG_RECALL_BASES, MATCHES_MIN, hits, counts);
+    const uint32_t k = (uint32_t)r->effort.bases;
+    eg_nearest_find(&r->nearest, r->batch_first + (uint32_t)place, count, k, MATCHES_MIN, hits, counts);
     for (size_t i = 0; i < count; i++)
         for (uint32_t h = 0; h < counts[i]; h++) {
-            const eg_hit *hit = &hits[i * EG_RECALL_BASES + h];
-            EG_TRY(consider(r, (uint32_t)hit->row, hit->matches, found[i].list, &found[i].count, error));
+            const eg_hit *hit = &hits[i * k + h];
+            EG_TRY(consider(r, (uint32_t)hit->row, hit->matches, &found[i], error));
         }
     return ENGRAM_OK;
 }
@@ -233,6 +234,6 @@ engram_status eg_recall_find(eg_recall *recall, size_t place, size_t count, eg_b
     if (recall->bands == NULL)
         return find_nearest(recall, place, count, found, error);
     for (size_t i = 0; i < count; i++)
-        EG_TRY(find_by_bands(recall, place + i, found[i].list, &found[i].count, error));
+        EG_TRY(find_by_bands(recall, place + i, &found[i], error));
     return ENGRAM_OK;
 }

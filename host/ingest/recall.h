@@ -12,7 +12,7 @@
 
 #include "store/store.h"
 
-enum { EG_RECALL_DEPTH = 3, EG_RECALL_BASES = 2 };
+enum { EG_RECALL_DEPTH = 3, EG_RECALL_BASES = 12 };
 
 typedef struct eg_recall eg_recall;
 
@@ -28,10 +28,15 @@ typedef struct eg_bases {
     size_t count;
 } eg_bases;
 
-enum { EG_RECALL_AT_ONCE = 16 };
+enum { EG_RECALL_AT_ONCE = 64 };
 
-/* Takes in every chunk that the store has. Up to exact_max of them are compared with one by one. */
-engram_status eg_recall_create(eg_store *store, size_t exact_max, eg_recall **recall, engram_error *error);
+typedef struct eg_recall_effort {
+    size_t exact_max; /* chunks, up to which all are compared with */
+    size_t bases;     /* to be found for a chunk, 1 to EG_RECALL_BASES */
+} eg_recall_effort;
+
+/* Takes in every chunk that the store has. */
+engram_status eg_recall_create(eg_store *store, eg_recall_effort effort, eg_recall **recall, engram_error *error);
 void eg_recall_free(eg_recall *recall);
 /* The batch at hand: vectors of its new chunks, lent until end. */
 engram_status eg_recall_begin(eg_recall *recall, const uint8_t *vectors, size_t count, engram_error *error);

@@ -12,6 +12,7 @@
 
 #include "compute/kernels.h"
 #include "engram/core.h"
+#include "ingest/recall.h"
 #include "store/bands.h"
 #include "store/correction.h"
 
@@ -180,7 +181,8 @@ static void report(const bench *b, const figures *f)
            share(f->candidates_text, f->text), share(f->candidates - f->candidates_text, f->chunks - f->text),
            share(eg_bands_memory(b->bands), b->count));
     printf("%-28s %8s %8s\n", "bases tried", "MB saved", "share");
-    for (size_t n = 1; n <= EXACT; n *= 2)
+    static const size_t tried[] = {1, 2, 4, 8, EG_RECALL_BASES, EXACT};
+    for (size_t i = 0, n; i < sizeof tried / sizeof *tried && (n = tried[i]) != 0; i++)
         print_line("exact", n, f->exact[n], f->exact[EXACT]);
     for (size_t n = 1; n <= TRIES; n++)
         print_line("by bands", n, f->chosen[n], f->exact[EXACT]);
