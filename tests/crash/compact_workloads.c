@@ -64,3 +64,19 @@ void workload_merges(world *w)
     world_crash(w, 0);
     compact(w, true);
 }
+
+void workload_merged(world *w)
+{
+    world_create(w);
+    fill(w, 1);
+    world_close(w);
+    world_open(w);
+    fill(w, 2);
+    world_explore(w);
+    for (uint64_t i = 0; i < 5; i++) {
+        compact(w, true);
+        world_put(w, "f0", 60 + i, 14000);
+        world_remove(w, "f1");
+        world_put(w, "f1", 70 + i, 14000);
+    }
+}

@@ -180,28 +180,13 @@ static const char *find_out(arguments *a, const named_lie *what, unsigned at)
     return NULL;
 }
 
-/* A lie that a thin search misses is looked for in more states: some show in few. */
-static const char *find_out_by_force(arguments *a, const named_lie *what, unsigned at)
-{
-    enum { HARDER = 8 };
-    const explorer_options options = a->options;
-    const char *finder = find_out(a, what, at);
-    while (finder == NULL && a->options.thin > 1) {
-        a->options.thin = a->options.thin < HARDER ? 1 : a->options.thin / HARDER;
-        a->options.states *= HARDER;
-        finder = find_out(a, what, at);
-    }
-    a->options = options;
-    return finder;
-}
-
 static bool run_mutant(arguments *a, const named_lie *what)
 {
     enum { CALLS = 4 };
     unsigned missed = 0;
     printf("%-16s", what->name);
     for (unsigned at = 0; at < CALLS; at++) {
-        const char *finder = find_out_by_force(a, what, at);
+        const char *finder = find_out(a, what, at);
         missed += finder == NULL;
         printf(" %u: %-14s", at, finder != NULL ? finder : "MISSED");
         fflush(stdout);

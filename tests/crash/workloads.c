@@ -397,5 +397,9 @@ const workload workloads[] = {
      .threads = true,
      .journal_size = 16 << 10,
      .segment_size = 24 << 10},
+    {.name = "merged",
+     .about = "segments merged again and again, without a cut in between",
+     .run = workload_merged,
+     .segment_size = 16 << 10},
 };
 const size_t workload_count = sizeof workloads / sizeof *workloads;

@@ -25,6 +25,7 @@ void workload_copy(world *w);
 /* compact_workloads.c */
 void workload_garbage(world *w);
 void workload_merges(world *w);
+void workload_merged(world *w);
 
 /* thread_workloads.c */
 void workload_threads(world *w);
