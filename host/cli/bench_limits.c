@@ -6,7 +6,7 @@
 #include <immintrin.h>
 #endif
 
-enum { ROUNDS = 5, PIECES_PER_THREAD = 8 };
+enum { ROUNDS = 5, PIECES_PER_THREAD = 8, BLOCK_SIZE = 512 << 10 };
 
 static uint64_t read_plain(const uint8_t *bytes, size_t size)
 {
@@ -18,6 +18,22 @@ static uint64_t read_plain(const uint8_t *bytes, size_t size)
 }
 
 #if defined(__x86_64__)
+/* From four places at once, a quarter of a block apart: half as much again as from one, on some processors. */
+__attribute__((target("avx2"))) static uint64_t read_four(const uint8_t *bytes, size_t size)
+{
+    const size_t quarter = size / 4;
+    __m256i sums[4] = {_mm256_setzero_si256()};
+    for (size_t i = 0; i + 64 <= quarter; i += 64)
+        for (size_t place = 0; place < 4; place++) {
+            const __m256i *at = (const __m256i *)(bytes + place * quarter + i);
+            __m256i both = _mm256_add_epi64(_mm256_load_si256(at), _mm256_load_si256(at + 1));
+            sums[place] = _mm256_add_epi64(sums[place], both);
+        }
+    __m256i sum = _mm256_add_epi64(_mm256_add_epi64(sums[0], sums[1]), _mm256_add_epi64(sums[2], sums[3]));
+    return (uint64_t)_mm256_extract_epi64(sum, 0) + (uint64_t)_mm256_extract_epi64(sum, 3);
+}
+
+/* From one place. */
 __attribute__((target("avx2"))) static uint64_t read_wide(const uint8_t *bytes, size_t size)
 {
     __m256i a = _mm256_setzero_si256(), b = a, c = a, d = a;
@@ -33,34 +49,42 @@ __attribute__((target("avx2"))) static uint64_t read_wide(const uint8_t *bytes, 
 }
 #endif
 
-static uint64_t read_bytes(const uint8_t *bytes, size_t size)
+static uint64_t read_bytes(const uint8_t *bytes, size_t size, bool from_four)
 {
 #if defined(__x86_64__)
     if (__builtin_cpu_supports("avx2"))
-        return read_wide(bytes, size);
+        return from_four ? read_four(bytes, size) : read_wide(bytes, size);
 #endif
+    (void)from_four;
     return read_plain(bytes, size);
 }
 
 typedef struct reading {
     const uint8_t *bytes;
-    size_t piece;
+    size_t piece, block; /* piece: a multiple of block, and this of 256 bytes */
+    bool from_four;
     _Atomic uint64_t sum; /* so that reading is not left out */
 } reading;
 
 static void read_piece(void *context, size_t index, size_t worker)
 {
     reading *r = context;
+    uint64_t sum = 0;
     (void)worker;
-    atomic_fetch_add(&r->sum, read_bytes(r->bytes + index * r->piece, r->piece));
+    for (size_t at = 0; at < r->piece; at += r->block)
+        sum += read_bytes(r->bytes + index * r->piece + at, r->block, r->from_four);
+    atomic_fetch_add(&r->sum, sum);
 }
 
+/* The fastest way to read there is. */
 static double measure_read(eg_pool *pool, const uint8_t *buffer, size_t size, int rounds)
 {
-    size_t pieces = eg_pool_width(pool) * PIECES_PER_THREAD;
-    reading r = {.bytes = buffer, .piece = size / pieces / 128 * 128};
+    const size_t pieces = eg_pool_width(pool) * PIECES_PER_THREAD, most = size / pieces / 256 * 256;
+    const size_t block = most < BLOCK_SIZE ? most : BLOCK_SIZE;
+    reading r = {.bytes = buffer, .piece = block == 0 ? 0 : most / block * block, .block = block};
     double best = 0;
-    for (int i = 0; i < rounds; i++) {
+    for (int i = 0; i < 2 * rounds; i++) {
+        r.from_four = i % 2 != 0;
         uint64_t start = eg_clock_monotonic_ns();
         eg_pool_run(pool, pieces, read_piece, &r);
         double rate = (double)(r.piece * pieces) / eg_seconds_since(start);

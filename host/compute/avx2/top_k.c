@@ -25,7 +25,7 @@ enum {
     STRIPS = ENGRAM_BLOCKS / STRIP_BLOCKS,
     PLANES = 8,
     NIBBLES = 16,
-    QUERIES_MIN = 24, /* fewer are faster row by row */
+    QUERIES_MIN = 32, /* fewer are faster row by row */
     QUERIES_MAX = 64,
     LIVE_MIN = TILE_ROWS / 4, /* of a tile, the same */
     COUNTER_BITS = 10,

@@ -1,66 +1,55 @@
 /* The exact scan with byte compares: matches count down in byte accumulators, four rows are summed
  * together, and one compare tells whether any of the four can enter the list.
  *
- * A tile of 64 rows, 16 KiB, stays in the first-level cache while all queries pass over it; a
- * query stays in eight registers meanwhile. The first query would wait for the memory and the
- * others leave it idle, so each of them fetches its share of the next tile, a few lines a group. */
+ * The four rows are a quarter of a piece apart. So a core reads from four places of memory at once,
+ * each in order, which fetches half as much again as from one; and all queries look at four rows
+ * while these are in the first-level cache. */
 #include "compute/avx2/top_k_rows.h"
 
 #include <immintrin.h>
+#include <stdbool.h>
 
-enum { TILE_ROWS = 64, GROUP_ROWS = 4, PARTS = ENGRAM_BLOCKS / 32, LINE_SIZE = 64 };
-enum { GROUP_LINES = GROUP_ROWS * ENGRAM_BLOCKS / LINE_SIZE };
+enum { PIECE_ROWS = 2048, PLACES = 4, PARTS = ENGRAM_BLOCKS / 32, WORD_ROWS = 64 };
 
-/* The rows of a tile that count, padded to whole groups by repeating the last. */
+/* The rows of a piece that count. */
 typedef struct selection {
     const uint8_t *vectors;
     uint64_t first_row;
-    unsigned count;
-    uint8_t rows[TILE_ROWS];
+    size_t count, quarter; /* a quarter of count, rounded up */
+    bool is_whole;         /* all rows of the piece: there is no list */
+    uint16_t rows[PIECE_ROWS];
 } selection;
 
-static inline void select_rows(selection *s, uint64_t live)
+/* live: of the piece's first row on, or NULL. */
+static void select_rows(selection *s, size_t count, const uint64_t *live)
 {
-    s->count = 0;
-    for (; live != 0; live &= live - 1)
-        s->rows[s->count++] = (uint8_t)__builtin_ctzll(live);
-    for (unsigned i = s->count; i % GROUP_ROWS != 0; i++)
-        s->rows[i] = s->rows[s->count - 1];
+    s->count = live == NULL ? count : 0;
+    for (size_t row = 0; live != NULL && row < count; row += WORD_ROWS) {
+        size_t left = count - row;
+        uint64_t all = left < WORD_ROWS ? (UINT64_C(1) << left) - 1 : UINT64_MAX;
+        for (uint64_t word = live[row / WORD_ROWS] & all; word != 0; word &= word - 1)
+            s->rows[s->count++] = (uint16_t)(row + (size_t)__builtin_ctzll(word));
+    }
+    s->is_whole = s->count == count;
+    s->quarter = (s->count + PLACES - 1) / PLACES;
 }
 
-/* What is left to fetch of the next tile, and how much of it beside each group of rows. */
-typedef struct ahead {
-    const uint8_t *next, *end;
-    size_t lines;
-} ahead;
-
-/* Behind tile, where the rows of wanted count. One query alone has no time to spare: it takes the
- * rows as fast as they come. Where few rows count, most lines would be fetched in vain. */
-static inline ahead look_ahead(const uint8_t *tile, uint64_t wanted, size_t query_count)
+/* The last again behind it: four quarters may have more places than rows count. */
+static inline size_t row_at(const selection *s, size_t place)
 {
-    if (query_count == 1 || _mm_popcnt_u64(wanted) < TILE_ROWS / 2)
-        return (ahead){NULL, NULL, 0};
-    const uint8_t *next = tile + TILE_ROWS * ENGRAM_BLOCKS;
-    size_t rows = TILE_ROWS - (size_t)__builtin_clzll(wanted);
-    return (ahead){next, next + rows * ENGRAM_BLOCKS,
-                   (GROUP_LINES + query_count - 1) / query_count};
-}
-
-static inline void fetch(ahead *a)
-{
-    for (size_t i = 0; i < a->lines && a->next < a->end; i++, a->next += LINE_SIZE)
-        _mm_prefetch((const char *)a->next, _MM_HINT_T0);
+    size_t at = place < s->count ? place : s->count - 1;
+    return s->is_whole ? at : s->rows[at];
 }
 
 /* A byte of -1 for each match, added up over the parts. */
 static inline __m256i count_matches(const __m256i *query, const uint8_t *vector)
 {
     const __m256i *row = (const __m256i *)vector;
-    __m256i negative = _mm256_cmpeq_epi8(query[0], _mm256_load_si256(row));
+    __m256i negative = _mm256_cmpeq_epi8(_mm256_loadu_si256(query), _mm256_load_si256(row));
 #pragma GCC unroll 8
     for (unsigned i = 1; i < PARTS; i++)
-        negative =
-            _mm256_add_epi8(negative, _mm256_cmpeq_epi8(query[i], _mm256_load_si256(row + i)));
+        negative = _mm256_add_epi8(
+            negative, _mm256_cmpeq_epi8(_mm256_loadu_si256(query + i), _mm256_load_si256(row + i)));
     return negative;
 }
 
@@ -68,9 +57,9 @@ static inline __m256i count_matches(const __m256i *query, const uint8_t *vector)
 static inline __m128i sum_four(const __m256i *negative)
 {
     const __m256i zero = _mm256_setzero_si256();
-    __m256i sums[GROUP_ROWS];
+    __m256i sums[PLACES];
 #pragma GCC unroll 4
-    for (unsigned n = 0; n < GROUP_ROWS; n++)
+    for (unsigned n = 0; n < PLACES; n++)
         sums[n] = _mm256_sad_epu8(_mm256_sub_epi8(zero, negative[n]), zero);
     /* In each 128 bits the two sums of a row, at most 64 each, become neighbouring words. */
     __m256i words = _mm256_packs_epi32(_mm256_packs_epi32(sums[0], sums[1]),
@@ -79,15 +68,15 @@ static inline __m128i sum_four(const __m256i *negative)
     return _mm_add_epi32(_mm256_castsi256_si128(rows), _mm256_extracti128_si256(rows, 1));
 }
 
-static __attribute__((noinline)) void offer(eg_top *top, const selection *s, unsigned first,
+/* The rows at place `at` of each quarter. */
+static __attribute__((noinline)) void offer(eg_top *top, const selection *s, size_t at,
                                             __m128i matches)
 {
-    uint32_t counts[GROUP_ROWS];
-    unsigned left = s->count - first;
+    uint32_t counts[PLACES];
     _mm_storeu_si128((__m128i *)counts, matches);
-    for (unsigned i = 0; i < GROUP_ROWS && i < left; i++)
-        if (counts[i] >= top->bar)
-            eg_top_offer(top, s->first_row + s->rows[first + i], counts[i]);
+    for (size_t i = 0; i < PLACES; i++, at += s->quarter)
+        if (at < s->count && counts[i] >= top->bar)
+            eg_top_offer(top, s->first_row + row_at(s, at), counts[i]);
 }
 
 /* The largest count that cannot enter; a bar may be any number, counts are at most 256. */
@@ -96,52 +85,35 @@ static inline __m128i below_bar(const eg_top *top)
     return _mm_set1_epi32(top->bar > ENGRAM_BLOCKS ? ENGRAM_BLOCKS : (int)top->bar - 1);
 }
 
-static __attribute__((noinline)) void scan(const uint8_t *query, const selection *s, ahead *next,
-                                           eg_top *top)
+static void scan(const uint8_t *queries, size_t query_count, const selection *s, eg_top *tops)
 {
-    __m256i wanted[PARTS];
-#pragma GCC unroll 8
-    for (unsigned i = 0; i < PARTS; i++)
-        wanted[i] = _mm256_loadu_si256((const __m256i *)query + i);
-    __m128i below = below_bar(top);
-    for (unsigned i = 0; i < s->count; i += GROUP_ROWS) {
-        __m256i negative[GROUP_ROWS];
-        fetch(next);
+    for (size_t at = 0; at < s->quarter; at++) {
+        const uint8_t *vectors[PLACES];
+        for (size_t i = 0; i < PLACES; i++)
+            vectors[i] = s->vectors + row_at(s, at + i * s->quarter) * ENGRAM_BLOCKS;
+        for (size_t q = 0; q < query_count; q++) {
+            const __m256i *query = (const __m256i *)(queries + q * ENGRAM_BLOCKS);
+            __m256i negative[PLACES];
 #pragma GCC unroll 4
-        for (unsigned n = 0; n < GROUP_ROWS; n++)
-            negative[n] = count_matches(wanted, s->vectors + s->rows[i + n] * ENGRAM_BLOCKS);
-        __m128i matches = sum_four(negative);
-        if (__builtin_expect(_mm_movemask_epi8(_mm_cmpgt_epi32(matches, below)) != 0, 0)) {
-            offer(top, s, i, matches);
-            below = below_bar(top);
+            for (size_t i = 0; i < PLACES; i++)
+                negative[i] = count_matches(query, vectors[i]);
+            __m128i matches = sum_four(negative);
+            if (__builtin_expect(
+                    _mm_movemask_epi8(_mm_cmpgt_epi32(matches, below_bar(&tops[q]))) != 0, 0))
+                offer(&tops[q], s, at, matches);
         }
     }
-}
-
-/* The rows that count in the tile that begins at row, a bit each. */
-static inline uint64_t wanted_rows(const uint64_t *live, size_t row, size_t count)
-{
-    if (row >= count)
-        return 0;
-    uint64_t all = count - row < TILE_ROWS ? (UINT64_C(1) << (count - row)) - 1 : UINT64_MAX;
-    return live == NULL ? all : live[row / TILE_ROWS] & all;
 }
 
 void eg_avx2_top_k_rows(const uint8_t *queries, size_t query_count, const uint8_t *vectors,
                         size_t count, uint64_t first_row, const uint64_t *live, eg_top *tops)
 {
-    uint64_t wanted, wanted_next = wanted_rows(live, 0, count);
-    for (size_t row = 0; row < count; row += TILE_ROWS) {
-        wanted = wanted_next;
-        wanted_next = wanted_rows(live, row + TILE_ROWS, count);
-        if (wanted == 0 || query_count == 0)
-            continue;
-        selection s;
+    selection s;
+    for (size_t row = 0; row < count; row += PIECE_ROWS) {
         s.vectors = vectors + row * ENGRAM_BLOCKS;
         s.first_row = first_row + row;
-        select_rows(&s, wanted);
-        ahead next = look_ahead(s.vectors, wanted_next, query_count);
-        for (size_t q = 0; q < query_count; q++)
-            scan(queries + q * ENGRAM_BLOCKS, &s, &next, &tops[q]);
+        select_rows(&s, count - row < PIECE_ROWS ? count - row : PIECE_ROWS,
+                    live == NULL ? NULL : live + row / WORD_ROWS);
+        scan(queries, query_count, &s, tops);
     }
 }
