@@ -17,7 +17,10 @@
 
 #define BLOCKS 256
 #define SCORES 258 /* 0, then 0 .. 256 matches + 1 */
-#define ROWS 32    /* rows an item counts, and scores read at once */
+#define ROWS 32    /* rows that stay in L1, and scores read at once */
+#define ITEM 512   /* rows an item counts */
+#define PLACES 4   /* that an item reads from at once */
+#define FEW 8      /* queries, for which reading takes longer than counting */
 #define LANES 64   /* work-items of a group */
 
 #ifdef __clang__
@@ -72,16 +75,16 @@ static wide compare(const wide *query, const __global uchar *row)
     return equal;
 }
 
-/* The scores of four rows, of which those with a bit in live count. Four at once, so that adding
- * up lanes costs less than comparing them. */
-static ushort4 score4(const wide *query, const __global uchar *row, uint bar, uint live)
+/* The scores of four rows, pitch bytes apart, of which those that are live count. Four at once, so
+ * that adding up lanes costs less than comparing them. */
+static ushort4 score4(const wide *query, const __global uchar *row, ulong pitch, uint bar,
+                      ushort4 is_live)
 {
     ulong4 folded = (ulong4)(as_ulong(fold(compare(query, row))),
-                             as_ulong(fold(compare(query, row + BLOCKS))),
-                             as_ulong(fold(compare(query, row + 2 * BLOCKS))),
-                             as_ulong(fold(compare(query, row + 3 * BLOCKS))));
+                             as_ulong(fold(compare(query, row + pitch))),
+                             as_ulong(fold(compare(query, row + 2 * pitch))),
+                             as_ulong(fold(compare(query, row + 3 * pitch))));
     ushort4 matches = sums(folded);
-    ushort4 is_live = (ushort4)(live) & (ushort4)(1, 2, 4, 8);
     return select((ushort4)(0), matches + (ushort4)(1),
                   as_ushort4(matches >= (ushort4)(bar) & is_live != (ushort4)(0)));
 }
@@ -93,31 +96,81 @@ static ushort score1(const wide *query, const __global uchar *row, uint bar, uin
     return (live & 1) != 0 && matches >= bar ? matches + 1 : 0;
 }
 
-/* One item: ROWS rows, which stay in L1, against every query, each in registers. */
+static void load_query(wide *query, const __global uchar *queries, uint q)
+{
+#pragma unroll
+    for (uint i = 0; i < WIDES; i++)
+        query[i] = ((const __global wide *)(queries + q * BLOCKS))[i];
+}
+
+/* ROWS rows, of which count are there: they stay in L1, each query in registers. */
+static void count_block(const __global uchar *vectors, uint count, const __global uchar *queries,
+                        uint query_count, uint bits, const __global uint *bars,
+                        __global ushort *scores, uint stride)
+{
+    for (uint q = 0; q < query_count; q++, scores += stride) {
+        uint counted = bits != 0 && bars[q] <= BLOCKS ? count : 0;
+        wide query[WIDES];
+        load_query(query, queries, q);
+        uint i = 0;
+        for (; i + 4 <= counted; i += 4) {
+            ushort4 is_live = (ushort4)(bits >> i) & (ushort4)(1, 2, 4, 8);
+            vstore4(score4(query, vectors + i * BLOCKS, BLOCKS, bars[q], is_live), 0, scores + i);
+        }
+        for (; i < counted; i++)
+            scores[i] = score1(query, vectors + i * BLOCKS, bars[q], bits >> i);
+        for (; i < ROWS; i++)
+            scores[i] = 0;
+    }
+}
+
+/* ITEM rows, a quarter of them apart: memory is read from four places, each in order, which is half
+ * as fast again as from one. bits: of the ROWS rows at each place, ITEM / PLACES / ROWS times. */
+static void count_places(const __global uchar *vectors, const __global uchar *queries,
+                         uint query_count, const uint4 *bits, const __global uint *bars,
+                         __global ushort *scores, uint stride)
+{
+    const uint quarter = ITEM / PLACES;
+    for (uint q = 0; q < query_count; q++, scores += stride) {
+        const uint bar = min(bars[q], BLOCKS + 1u); /* compared as 16 bits */
+        wide query[WIDES];
+        load_query(query, queries, q);
+        for (uint i = 0; i < quarter; i++) {
+            ushort4 is_live = convert_ushort4(bits[i / ROWS] >> (uint4)(i % ROWS) & (uint4)(1));
+            ushort4 score = score4(query, vectors + i * BLOCKS, quarter * BLOCKS, bar, is_live);
+            scores[i] = score.x;
+            scores[quarter + i] = score.y;
+            scores[2 * quarter + i] = score.z;
+            scores[3 * quarter + i] = score.w;
+        }
+    }
+}
+
+/* One item: ITEM rows, or what is left of them, against every query. */
 __kernel __attribute__((reqd_work_group_size(1, 1, 1))) void
 top_k_count_item(const __global uchar *restrict vectors, ulong first, uint rows,
                  const __global uchar *restrict queries, uint query_count,
                  const __global ulong *restrict live, ulong live_first,
                  const __global uint *restrict bars, __global ushort *restrict scores, uint stride)
 {
-    uint row = get_global_id(0) * ROWS;
-    uint count = row < rows ? min((uint)ROWS, rows - row) : 0;
-    uint bits = live_bits(live, live_first + row, count);
-    vectors += (first + row) * BLOCKS;
-    scores += row;
-    for (uint q = 0; q < query_count; q++, scores += stride) {
-        uint counted = bits != 0 && bars[q] <= BLOCKS ? count : 0;
-        wide query[WIDES];
-#pragma unroll
-        for (uint i = 0; i < WIDES; i++)
-            query[i] = ((const __global wide *)(queries + q * BLOCKS))[i];
-        uint i = 0;
-        for (; i + 4 <= counted; i += 4)
-            vstore4(score4(query, vectors + i * BLOCKS, bars[q], bits >> i), 0, scores + i);
-        for (; i < counted; i++)
-            scores[i] = score1(query, vectors + i * BLOCKS, bars[q], bits >> i);
-        for (; i < ROWS; i++)
-            scores[i] = 0;
+    const uint begin = get_global_id(0) * ITEM, end = min(begin + ITEM, stride);
+    uint4 bits[ITEM / PLACES / ROWS];
+    vectors += first * BLOCKS;
+    if (query_count <= FEW && begin + ITEM <= rows) {
+        for (uint i = 0; i < ITEM / PLACES / ROWS; i++) {
+            ulong at = live_first + begin + i * ROWS;
+            bits[i] = (uint4)(live_bits(live, at, ROWS), live_bits(live, at + ITEM / 4, ROWS),
+                              live_bits(live, at + ITEM / 2, ROWS),
+                              live_bits(live, at + ITEM / 4 * 3, ROWS));
+        }
+        count_places(vectors + (ulong)begin * BLOCKS, queries, query_count, bits, bars,
+                     scores + begin, stride);
+        return;
+    }
+    for (uint row = begin; row < end; row += ROWS) {
+        uint count = row < rows ? min((uint)ROWS, rows - row) : 0;
+        count_block(vectors + (ulong)row * BLOCKS, count, queries, query_count,
+                    live_bits(live, live_first + row, count), bars, scores + row, stride);
     }
 }
 

@@ -192,13 +192,13 @@ static void check_one(const candidate *c, uint64_t seed, uint64_t case_seed, con
 
 static test_case random_case(uint64_t *state)
 {
-    static const uint32_t minima[] = {0, 0, 1, 2, 100, 256, 257, UINT32_MAX};
+    static const uint32_t minima[] = {0, 0, 1, 2, 100, 256, 257, 65536, UINT32_MAX};
     test_case t = {.row_count = row_counts[random_below(state, ROW_COUNTS)],
                    .query_count = query_counts[random_below(state, QUERY_COUNTS)],
                    .rows = (row_kind)random_below(state, ROW_KINDS),
                    .live = (live_kind)random_below(state, LIVE_KINDS),
                    .k = k_values[random_below(state, K_VALUES)],
-                   .minimum = minima[random_below(state, 8)]};
+                   .minimum = minima[random_below(state, sizeof minima / sizeof minima[0])]};
     if (random_below(state, 3) == 0)
         t.row_count = random_below(state, 6000);
     return t;
@@ -213,7 +213,7 @@ void check_top_k(const candidate *c, uint64_t seed, unsigned rounds, check_tally
             t.live = (live_kind)((i + rows) % LIVE_KINDS);
             check_one(c, seed, next_random(&state), &t, tally);
         }
-    static const uint32_t bars[] = {127, 128, 129, 130, 160, 255, 256};
+    static const uint32_t bars[] = {127, 128, 129, 130, 160, 255, 256, 65536};
     for (unsigned i = 0; i < sizeof bars / sizeof bars[0]; i++) /* half rows that leave no chance */
         for (unsigned live = 0; live < LIVE_KINDS; live++) {
             test_case t = {i % 2 ? 1000 : 4500, 1,  live % 2 ? ROWS_NEAR : ROWS_FEW,

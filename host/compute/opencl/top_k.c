@@ -16,7 +16,8 @@ enum {
     VECTOR = ENGRAM_BLOCKS,
     SCORES = 258,        /* bins of a histogram, in top_k.cl */
     ROWS_ALIGNED = 64,   /* rows of a tile, but for the last: whole work-groups */
-    ROWS_COUNTED = 32,   /* rows of one work-item of the counting kernel */
+    ROWS_READ = 32,      /* scores that kernels read at once */
+    ROWS_COUNTED = 512,  /* rows of one work-item of the counting kernel */
     QUERIES_ALIGNED = 4, /* queries are read up to a multiple of this */
     SECTIONS_MAX = 1024,
     SECTION_MIN = 1024 /* rows */
@@ -195,9 +196,9 @@ static void set_rows(tile *t, size_t rows, uint32_t k)
 {
     t->rows = (cl_uint)rows;
     /* Odd, so that one row's scores for many queries do not meet in one set of a cache. */
-    t->stride = (cl_uint)(((rows + ROWS_COUNTED - 1) / ROWS_COUNTED | 1) * ROWS_COUNTED);
+    t->stride = (cl_uint)(((rows + ROWS_READ - 1) / ROWS_READ | 1) * ROWS_READ);
     size_t section = (rows + SECTIONS_MAX - 1) / SECTIONS_MAX;
-    section = (section + ROWS_COUNTED - 1) / ROWS_COUNTED * ROWS_COUNTED;
+    section = (section + ROWS_READ - 1) / ROWS_READ * ROWS_READ;
     t->section_rows = (cl_uint)(section > SECTION_MIN ? section : SECTION_MIN);
     t->sections = (rows + t->section_rows - 1) / t->section_rows;
     t->k = k < rows ? k : (cl_uint)rows;
