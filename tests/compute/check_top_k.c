@@ -10,7 +10,7 @@
 
 static const size_t row_counts[] = {0,   1,   2,   3,   4,   5,   63,   64,  65,
                                     127, 128, 129, 255, 256, 257, 1000, 4500};
-static const size_t query_counts[] = {0, 1, 2, 3, 5, 8, 9, 15, 16, 17, 31, 66, 80};
+static const size_t query_counts[] = {0, 1, 2, 3, 5, 8, 9, 16, 31, 32, 33, 66, 130};
 static const uint32_t k_values[] = {1, 2, 10, 128, 5000};
 enum {
     ROW_COUNTS = sizeof row_counts / sizeof row_counts[0],

@@ -3,16 +3,16 @@
  * A symbol is two nibbles. For each block of a tile, 16 masks say which rows have a certain low
  * nibble there, and 16 which have a certain high one; where a query agrees is the AND of two of
  * them. The masks are made once for all queries. Agreements are counted in bits, too: carry-save
- * adders take 16 blocks to a number of five bits for each row, which is added to a counter that
- * began so that its top bit tells who reached the query's bar. All of it takes about seven
- * operations on 256 bits for a pair, where comparing bytes takes twenty; making the masks takes
- * about 170 for a row, so few queries are faster row by row (top_k_rows.c).
+ * adders take 16 blocks to a number of four bits for each row and a carry, which few rows have. All
+ * of it takes about six operations on 256 bits for a pair, where comparing bytes takes twenty;
+ * making the masks takes about 170 for a row, so few queries are faster row by row (top_k_rows.c).
  *
  * A strip is 16 blocks: its masks stay in the first-level cache while all queries pass. */
 #include "compute/avx2/avx2.h"
 
 #include <immintrin.h>
 #include <stdbool.h>
+#include <string.h>
 
 #include "compute/avx2/top_k_rows.h"
 
@@ -26,11 +26,11 @@ enum {
     PLANES = 8,
     NIBBLES = 16,
     QUERIES_MIN = 32, /* fewer are faster row by row */
-    QUERIES_MAX = 64,
+    QUERIES_MAX = 128,
     LIVE_MIN = TILE_ROWS / 4, /* of a tile, the same */
-    COUNTER_BITS = 10,
-    SUM_BITS = 4,               /* of a counter: what a strip adds to, without its carry */
-    REACHED = COUNTER_BITS - 1, /* the bit that says that a row reached the bar */
+    SUM_BITS = 4,             /* of a count: what the blocks of a strip add to, */
+    SIXTEENS_BITS = 5,        /* and how often that was full */
+    COUNT_BITS = SUM_BITS + SIXTEENS_BITS,
     LINE_SIZE = 64
 };
 
@@ -39,25 +39,21 @@ typedef struct block_masks {
     __m256i low[NIBBLES], high[NIBBLES];
 } block_masks;
 
-/* A number for each row, lowest bit first. */
-typedef struct counters {
-    __m256i bits[COUNTER_BITS];
-} counters;
-
 /* The byte offsets of a symbol's masks in low and high, by 8. */
 typedef struct mask_places {
     uint8_t low, high;
 } mask_places;
 
+/* What is used together lies together: it must stay in the first-level cache beside the masks. */
 typedef struct batch {
     size_t query_count;
     eg_top *tops;
-    uint32_t begin[QUERIES_MAX]; /* what the counters of this tile began with */
     size_t open_count;
     uint8_t open[QUERIES_MAX]; /* queries whose bar a row of this tile can still reach */
-    counters counters[QUERIES_MAX];
     block_masks strip[STRIP_BLOCKS];
-    mask_places places[QUERIES_MAX][ENGRAM_BLOCKS];
+    __m256i sums[QUERIES_MAX][SUM_BITS]; /* numbers for each row, lowest bit first */
+    __m256i sixteens[QUERIES_MAX][SIXTEENS_BITS];
+    mask_places places[STRIPS][QUERIES_MAX][STRIP_BLOCKS];
 } batch;
 
 static void batch_start(batch *b, const uint8_t *queries, size_t query_count, eg_top *tops)
@@ -68,8 +64,8 @@ static void batch_start(batch *b, const uint8_t *queries, size_t query_count, eg
     for (size_t q = 0; q < query_count; q++)
         for (unsigned i = 0; i < ENGRAM_BLOCKS; i++) {
             uint8_t symbol = queries[q * ENGRAM_BLOCKS + i];
-            b->places[q][i] = (mask_places){(uint8_t)(symbol % NIBBLES * UNIT),
-                                            (uint8_t)(symbol / NIBBLES * UNIT)};
+            b->places[i / STRIP_BLOCKS][q][i % STRIP_BLOCKS] = (mask_places){
+                (uint8_t)(symbol % NIBBLES * UNIT), (uint8_t)(symbol / NIBBLES * UNIT)};
         }
 }
 
@@ -201,104 +197,114 @@ static inline __m256i add_8(__m256i *bits, const block_masks *blocks, const mask
     return add_bits(bits + 2, a, add_4(bits, blocks + 4, places + 4));
 }
 
-static inline void add_strip(counters *c, const block_masks *strip, const mask_places *places)
+static inline void add_strip(batch *b, size_t q, const mask_places *places)
 {
     __m256i bits[SUM_BITS];
 #pragma GCC unroll 4
     for (unsigned i = 0; i < SUM_BITS; i++)
-        bits[i] = c->bits[i];
-    __m256i carry = add_8(bits, strip, places);
-    carry = add_bits(bits + 3, carry, add_8(bits, strip + 8, places + 8));
+        bits[i] = b->sums[q][i];
+    __m256i carry = add_8(bits, b->strip, places);
+    carry = add_bits(bits + 3, carry, add_8(bits, b->strip + 8, places + 8));
 #pragma GCC unroll 4
     for (unsigned i = 0; i < SUM_BITS; i++)
-        c->bits[i] = bits[i];
-#pragma GCC unroll 6
-    for (unsigned i = SUM_BITS; i < COUNTER_BITS; i++) {
-        __m256i bit = c->bits[i];
-        c->bits[i] = _mm256_xor_si256(bit, carry);
+        b->sums[q][i] = bits[i];
+    if (__builtin_expect(_mm256_testz_si256(carry, carry), 1))
+        return;
+#pragma GCC unroll 5
+    for (unsigned i = 0; i < SIXTEENS_BITS; i++) {
+        __m256i bit = b->sixteens[q][i];
+        b->sixteens[q][i] = _mm256_xor_si256(bit, carry);
         carry = _mm256_and_si256(bit, carry);
     }
 }
 
-/* Whether a row can reach the bar if it agrees in all blocks that are left, a multiple of 16. */
-static inline bool may_reach(const counters *c, unsigned blocks_left)
+static inline __m256i count_bit(const batch *b, size_t q, unsigned bit)
 {
+    return bit < SUM_BITS ? b->sums[q][bit] : b->sixteens[q][bit - SUM_BITS];
+}
+
+/* The rows whose count would reach the query's bar with so many more: those where count + more +
+ * 512 - bar carries into bit 9. A bar may be any number. */
+static inline __m256i reach_bar(const batch *b, size_t q, uint32_t more)
+{
+    const uint32_t bar = b->tops[q].bar;
+    if (more >= bar)
+        return _mm256_set1_epi8(-1);
+    if (bar > ENGRAM_BLOCKS)
+        return _mm256_setzero_si256();
+    const uint32_t added = (1u << COUNT_BITS) - bar + more;
     __m256i carry = _mm256_setzero_si256();
-#pragma GCC unroll 5
-    for (unsigned i = SUM_BITS; i < REACHED; i++)
-        carry = blocks_left >> i & 1 ? _mm256_or_si256(c->bits[i], carry)
-                                     : _mm256_and_si256(c->bits[i], carry);
-    __m256i reached = _mm256_or_si256(c->bits[REACHED], carry);
-    return !_mm256_testz_si256(reached, reached);
+#pragma GCC unroll 9
+    for (unsigned i = 0; i < COUNT_BITS; i++) {
+        __m256i a = count_bit(b, q, i), c = _mm256_set1_epi32(-(int)(added >> i & 1));
+        carry = _mm256_or_si256(_mm256_and_si256(a, carry),
+                                _mm256_and_si256(c, _mm256_or_si256(a, carry)));
+    }
+    return carry;
 }
 
 /* Leaves out the queries for which the rest of the tile cannot change anything. */
-static void close_queries(batch *b, unsigned blocks_left)
+static void close_queries(batch *b, uint32_t blocks_left)
 {
     size_t kept = 0;
     for (size_t i = 0; i < b->open_count; i++) {
         uint8_t q = b->open[i];
+        __m256i rows = reach_bar(b, q, blocks_left);
         b->open[kept] = q;
-        kept +=
-            b->begin[q] + blocks_left >= 1u << REACHED || may_reach(&b->counters[q], blocks_left);
+        kept += !_mm256_testz_si256(rows, rows);
     }
     b->open_count = kept;
 }
 
-/* A bar may be any number; a row that agrees in all 256 blocks has the highest count. */
-static void start_counters(batch *b)
+static void start_tile(batch *b)
 {
     b->open_count = b->query_count;
-    for (size_t q = 0; q < b->query_count; q++) {
-        uint32_t bar = b->tops[q].bar > ENGRAM_BLOCKS ? ENGRAM_BLOCKS + 1 : b->tops[q].bar;
-        b->begin[q] = (UINT32_C(1) << REACHED) - bar;
+    for (size_t q = 0; q < b->query_count; q++)
         b->open[q] = (uint8_t)q;
-#pragma GCC unroll 10
-        for (unsigned i = 0; i < COUNTER_BITS; i++)
-            b->counters[q].bits[i] = _mm256_set1_epi32(-(int)(b->begin[q] >> i & 1));
+    memset(b->sums, 0, b->query_count * sizeof b->sums[0]);
+    memset(b->sixteens, 0, b->query_count * sizeof b->sixteens[0]);
+}
+
+static uint32_t count_at(const batch *b, size_t q, unsigned row_bit)
+{
+    uint32_t count = 0;
+    for (unsigned i = 0; i < COUNT_BITS; i++) {
+        uint8_t bytes[sizeof(__m256i)];
+        _mm256_storeu_si256((__m256i *)bytes, count_bit(b, q, i));
+        count |= (uint32_t)(bytes[row_bit / 8] >> row_bit % 8 & 1) << i;
     }
+    return count;
 }
 
-static uint32_t counter_at(const counters *c, unsigned bit)
+static void offer(batch *b, size_t q, uint64_t first_row, const uint64_t *live)
 {
-    uint32_t value = 0;
-    for (unsigned i = 0; i < COUNTER_BITS; i++)
-        value |= (uint32_t)(((const uint8_t *)&c->bits[i])[bit / 8] >> bit % 8 & 1) << i;
-    return value;
-}
-
-static __attribute__((noinline)) void offer(batch *b, size_t q, uint64_t first_row,
-                                            const uint64_t *live)
-{
-    const counters *c = &b->counters[q];
     uint64_t reached[TILE_WORDS];
-    _mm256_storeu_si256((__m256i *)reached, c->bits[REACHED]);
+    _mm256_storeu_si256((__m256i *)reached, reach_bar(b, q, 0));
     for (unsigned word = 0; word < TILE_WORDS; word++)
         for (; reached[word] != 0; reached[word] &= reached[word] - 1) {
             unsigned bit = 64 * word + (unsigned)__builtin_ctzll(reached[word]);
             unsigned row = bit % LANES * LANE_ROWS + bit / LANES;
-            uint32_t matches = counter_at(c, bit) - b->begin[q];
+            uint32_t matches = count_at(b, q, bit);
             bool counts = live == NULL || (live[row / 64] >> row % 64 & 1) != 0;
             if (counts && matches >= b->tops[q].bar)
                 eg_top_offer(&b->tops[q], first_row + row, matches);
         }
 }
 
-/* next: the tile behind this one, fetched meanwhile, or NULL. */
+/* next: the tile behind this one, fetched meanwhile; a hint, it need not be there. */
 static void scan_tile(batch *b, const uint8_t *tile, uint64_t first_row, const uint64_t *live,
                       const uint8_t *next)
 {
-    const size_t tile_lines = TILE_ROWS * ENGRAM_BLOCKS / LINE_SIZE;
-    const size_t steps = STRIPS * b->query_count, share = (tile_lines + steps - 1) / steps;
-    size_t fetched = next == NULL ? tile_lines : 0;
-    start_counters(b);
+    const size_t lines = TILE_ROWS * ENGRAM_BLOCKS / LINE_SIZE;
+    const size_t steps = STRIPS * b->query_count, share = (lines + steps - 1) / steps;
+    const char *fetched = (const char *)next;
+    start_tile(b);
     for (unsigned s = 0; s < STRIPS && b->open_count > 0; s++) {
         make_strip(tile, s * STRIP_BLOCKS, b->strip);
         for (size_t i = 0; i < b->open_count; i++) {
-            size_t q = b->open[i];
-            for (size_t n = 0; n < share && fetched < tile_lines; n++, fetched++)
-                _mm_prefetch((const char *)next + fetched * LINE_SIZE, _MM_HINT_T1);
-            add_strip(&b->counters[q], b->strip, b->places[q] + s * STRIP_BLOCKS);
+            for (size_t n = 0; n < share; n++, fetched += LINE_SIZE)
+                _mm_prefetch(fetched, _MM_HINT_T1);
+            add_strip(b, b->open[i], b->places[s][b->open[i]]);
         }
         if (s % 2 != 0)
             close_queries(b, ENGRAM_BLOCKS - (s + 1) * STRIP_BLOCKS);
@@ -322,7 +328,7 @@ static void scan_tiles(batch *b, const uint8_t *queries, const uint8_t *vectors,
     for (size_t row = 0; row < count; row += TILE_ROWS) {
         const uint8_t *tile = vectors + row * ENGRAM_BLOCKS;
         const uint64_t *tile_live = live == NULL ? NULL : live + row / 64;
-        const uint8_t *next = row + TILE_ROWS < count ? tile + TILE_ROWS * ENGRAM_BLOCKS : NULL;
+        const uint8_t *next = row + TILE_ROWS < count ? tile + TILE_ROWS * ENGRAM_BLOCKS : tile;
         if (tile_live != NULL && count_live(tile_live) < LIVE_MIN)
             eg_avx2_top_k_rows(queries, b->query_count, tile, TILE_ROWS, first_row + row, tile_live,
                                b->tops);
