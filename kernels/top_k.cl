@@ -25,8 +25,10 @@
 
 #ifdef __clang__
 typedef char wide __attribute__((ext_vector_type(32)));
+#define INLINE static inline __attribute__((always_inline))
 #else
 typedef char16 wide;
+#define INLINE static inline
 #endif
 #define WIDE (sizeof(wide))
 #define WIDES (BLOCKS / WIDE)
@@ -45,7 +47,7 @@ static uint live_bits(const __global ulong *live, ulong first, uint count)
 }
 
 /* Adds 32 lanes, each -16 .. 0, to 8 that are 0 .. 64. */
-static char8 fold(wide equal)
+INLINE char8 fold(wide equal)
 {
 #ifdef __clang__
     char16 sum = -(equal.lo + equal.hi);
@@ -56,7 +58,7 @@ static char8 fold(wide equal)
 }
 
 /* The matches of four rows from their folded counts: each ulong is 8 bytes of at most 64. */
-static ushort4 sums(ulong4 bytes)
+INLINE ushort4 sums(ulong4 bytes)
 {
     bytes += bytes >> 32;
     ulong4 even = bytes & 0x00FF00FFul, odd = bytes >> 8 & 0x00FF00FFul;
@@ -65,7 +67,7 @@ static ushort4 sums(ulong4 bytes)
 }
 
 /* Equal bytes of query and row as lanes that count down. */
-static wide compare(const wide *query, const __global uchar *row)
+INLINE wide compare(const wide *query, const __global uchar *row)
 {
     const __global wide *r = (const __global wide *)row;
     wide equal = 0;
@@ -77,7 +79,7 @@ static wide compare(const wide *query, const __global uchar *row)
 
 /* The scores of four rows, pitch bytes apart, of which those that are live count. Four at once, so
  * that adding up lanes costs less than comparing them. */
-static ushort4 score4(const wide *query, const __global uchar *row, ulong pitch, uint bar,
+INLINE ushort4 score4(const wide *query, const __global uchar *row, ulong pitch, uint bar,
                       ushort4 is_live)
 {
     ulong4 folded = (ulong4)(as_ulong(fold(compare(query, row))),
@@ -89,14 +91,14 @@ static ushort4 score4(const wide *query, const __global uchar *row, ulong pitch,
                   as_ushort4(matches >= (ushort4)(bar) & is_live != (ushort4)(0)));
 }
 
-static ushort score1(const wide *query, const __global uchar *row, uint bar, uint live)
+INLINE ushort score1(const wide *query, const __global uchar *row, uint bar, uint live)
 {
     ulong4 folded = as_ulong(fold(compare(query, row)));
     ushort matches = sums(folded).x;
     return (live & 1) != 0 && matches >= bar ? matches + 1 : 0;
 }
 
-static void load_query(wide *query, const __global uchar *queries, uint q)
+INLINE void load_query(wide *query, const __global uchar *queries, uint q)
 {
 #pragma unroll
     for (uint i = 0; i < WIDES; i++)
