@@ -7,6 +7,7 @@
 #include <netinet/tcp.h>
 #include <poll.h>
 #include <signal.h>
+#include <sys/prctl.h>
 #include <sys/socket.h>
 #include <sys/un.h>
 #include <sys/wait.h>
@@ -16,8 +17,10 @@ enum { PATIENCE_MS = 60000 };
 
 /* ---- the server ---- */
 
+/* It does not outlive a test that fails. */
 static void run_program(const rig *r, const char **argv, int output)
 {
+    prctl(PR_SET_PDEATHSIG, SIGKILL);
     int log = open(r->log, O_WRONLY | O_CREAT | O_APPEND, 0600);
     dup2(output, STDOUT_FILENO);
     dup2(log, STDERR_FILENO);
