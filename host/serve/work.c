@@ -85,7 +85,7 @@ static engram_status finish(eg_exchange *x, engram_error *error)
     if (x->begun)
         EG_TRY(take(x, error));
     else
-        x->request.body = (eg_view){x->buffer, x->fill};
+        x->request.body = (eg_view){x->buffer != NULL ? x->buffer : (const uint8_t *)"", x->fill};
     EG_TRY(x->request.route->handle(&x->request, &x->reply, error));
     x->request.body = (eg_view){0};
     return first_piece(x, error);
