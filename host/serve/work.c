@@ -52,13 +52,22 @@ static engram_status take(eg_exchange *x, engram_error *error)
     return size != 0 ? x->request.route->take(&x->request, x->buffer, size, error) : ENGRAM_OK;
 }
 
+/* A client that reads slowly keeps a piece for as long as it may. Smaller ones of a half of the buffers are enough for all
+ * connections that there can be, so that those do not take the room of everybody else. */
+static size_t reply_piece_size(const eg_server *server)
+{
+    bool is_short = atomic_load(&server->buffers_used) > server->config.buffers_size / 2;
+    return is_short ? EG_PIECE_SIZE / 8 : EG_PIECE_SIZE;
+}
+
 /* The next piece of what is pulled, or all of it. */
 static engram_status pull(eg_exchange *x, uint64_t at, engram_error *error)
 {
     eg_reply *reply = &x->reply;
     bool is_known = reply->size != EG_SIZE_UNKNOWN;
-    uint64_t left = is_known ? reply->size - at : EG_PIECE_SIZE;
-    size_t want = left < EG_PIECE_SIZE ? (size_t)left : EG_PIECE_SIZE, got = 0;
+    size_t most = reply_piece_size(x->request.server), got = 0;
+    uint64_t left = is_known ? reply->size - at : most;
+    size_t want = left < most ? (size_t)left : most;
     x->fill = x->at = 0;
     EG_TRY(eg_exchange_reserve(x, want, error));
     if (want != 0)

@@ -143,6 +143,48 @@ static void buffers(void **state)
     rig_fini(&r);
 }
 
+/* Those who do not read what they asked for leave room for others. */
+static void buffers_of_slow_readers(void **state)
+{
+    enum { READERS = 24, LARGE = 12 << 20, SMALL = 100000 };
+    static uint8_t body[LARGE];
+    rig_reply reply;
+    int fds[READERS];
+    rig r;
+    (void)state;
+    rig_init(&r, (const char *[]){"--buffers", "1M", NULL});
+    rig_fill(body, sizeof body, 3);
+    int fd = rig_connect(&r);
+    rig_ask_on(fd, "PUT /v1/files/large", NULL, body, LARGE, &reply);
+    assert_int_equal(reply.status, 201);
+    rig_reply_fini(&reply);
+    rig_ask_on(fd, "PUT /v1/files/small", NULL, body, SMALL, &reply);
+    assert_int_equal(reply.status, 201);
+    rig_reply_fini(&reply);
+    for (int i = 0; i < READERS; i++) {
+        fds[i] = rig_connect(&r);
+        rig_send_text(fds[i], "GET /v1/files/large HTTP/1.1\r\nHost: localhost\r\n\r\n");
+    }
+    while (rig_metric(&r, "engram_buffers_bytes") < 512 << 10 || rig_metric(&r, "engram_workers_busy") != 0 ||
+           rig_metric(&r, "engram_workers_waiting") != 0)
+        usleep(10000);
+    rig_ask_on(fd, "GET /v1/files/small", NULL, NULL, 0, &reply);
+    assert_int_equal(reply.status, 200);
+    assert_int_equal(reply.body.size, SMALL);
+    assert_memory_equal(reply.body.data, body, SMALL);
+    rig_reply_fini(&reply);
+    for (int i = 0; i < READERS; i++) {
+        struct pollfd waiting = {.fd = fds[i], .events = POLLIN};
+        char head[13] = "";
+        assert_int_equal(poll(&waiting, 1, 20000), 1);
+        assert_int_equal(recv(fds[i], head, sizeof head - 1, MSG_WAITALL), sizeof head - 1);
+        assert_string_equal(head, "HTTP/1.1 200");
+        close(fds[i]);
+    }
+    close(fd);
+    rig_fini(&r);
+}
+
 /* ---- connections ---- */
 
 /* Whether the server closes the connection without a word. */
@@ -255,6 +297,7 @@ int main(void)
         cmocka_unit_test(tokens_are_read_again),
         cmocka_unit_test(sizes),
         cmocka_unit_test(buffers),
+        cmocka_unit_test(buffers_of_slow_readers),
         cmocka_unit_test(connections_of_an_address),
         cmocka_unit_test(the_queue_is_bounded),
         cmocka_unit_test(settings),
