@@ -7,12 +7,21 @@
 #include "base/memory.h"
 #include "serve/exchange.h"
 
+/* Doubled, so that what comes bit by bit is seldom copied, but not beyond a piece, or all that will come. */
+static size_t grown_capacity(const eg_exchange *x, size_t size)
+{
+    size_t capacity = size < 2 * x->capacity ? 2 * x->capacity : size;
+    if (size <= EG_PIECE_SIZE && capacity > EG_PIECE_SIZE)
+        capacity = EG_PIECE_SIZE;
+    return size <= x->body_size && capacity > x->body_size ? (size_t)x->body_size : capacity;
+}
+
 engram_status eg_exchange_reserve(eg_exchange *x, size_t size, engram_error *error)
 {
     eg_server *server = x->request.server;
     if (x->capacity >= size)
         return ENGRAM_OK;
-    size_t capacity = x->capacity != 0 && size < 2 * x->capacity ? 2 * x->capacity : size;
+    size_t capacity = grown_capacity(x, size);
     if (!eg_server_take_buffer(server, capacity - x->capacity))
         return eg_fail(error, ENGRAM_BUSY,
                        "the buffers for bodies and replies are used up: try again in a second");
