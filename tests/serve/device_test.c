@@ -22,6 +22,7 @@ enum {
     FILE_SIZE = 40000,
     CLIENTS = 6,
     INPUTS = 4,
+    FALLBACKS = 8,
     KINDS = 5,
     QUESTIONS = KINDS * INPUTS
 };
@@ -247,12 +248,15 @@ static void lose_opencl(void *context)
     eg_cl_fail_from(1);
 }
 
+/* Until it has failed some batches: how long that takes is the machine's affair. */
 static void stumble_opencl(void *context)
 {
-    (void)context;
-    for (long i = 0; i < ANSWERS; i++) {
+    const inside *s = context;
+    eg_device_stats stats = {0};
+    for (long i = 0; stats.fallback_batches < FALLBACKS; i++) {
         eg_cl_fail_at(1 + i % 23);
-        usleep(1000);
+        usleep(2000);
+        eg_device_get_stats(s->device, &stats);
     }
     eg_cl_fail_at(0);
 }
@@ -294,7 +298,7 @@ static void with_opencl(void (*disturb)(void *context))
     fixture_skip();
     set_up(&s);
     eg_backend *backend = fixture_open(EG_CL_AUTO, false);
-    run(&s, backend, disturb, NULL);
+    run(&s, backend, disturb, &s);
     inside_stop(&s);
     eg_cl_fail_at(0);
     assert_int_equal(eg_cl_live_count(), 0);
