@@ -128,6 +128,7 @@ int main(int argc, char **argv)
 {
     occupy_standard_descriptors();
     raise_descriptor_limit();
+    eg_json_start();
     eg_cli cli = {.start_ns = eg_clock_monotonic_ns(), .document = json_object()};
     engram_error error = {0};
     eg_signals_init();

@@ -2,9 +2,9 @@
 #include <errno.h>
 #include <inttypes.h>
 #include <stdarg.h>
-#include <stdlib.h>
 
 #include "base/clock.h"
+#include "base/memory.h"
 #include "cli/cli.h"
 
 enum { LINE_MAX_SIZE = 4096 };
@@ -19,7 +19,7 @@ static void print_members(const json_t *object)
         atomic_store(&incomplete, true);
     else
         fwrite(text + 1, 1, strlen(text) - 2, stdout);
-    free(text);
+    eg_free(text);
 }
 
 void eg_output_list_begin(eg_cli *cli, const char *name)

@@ -31,7 +31,7 @@ static uint64_t checksum(json_t *body, bool *ok)
     char *text = json_dumps(body, JSON_COMPACT | JSON_SORT_KEYS);
     *ok = text != NULL;
     uint64_t hash = text != NULL ? XXH3_64bits(text, strlen(text)) : 0;
-    free(text);
+    eg_free(text);
     return hash;
 }
 
@@ -393,7 +393,7 @@ engram_status eg_manifest_pack(const eg_manifest *manifest, eg_buffer *text, eng
     if (packed != NULL)
         eg_write_bytes(text, packed, strlen(packed));
     bool done = packed != NULL && !text->failed;
-    free(packed);
+    eg_free(packed);
     json_decref(body);
     return done ? ENGRAM_OK : no_memory(error);
 }
@@ -415,7 +415,7 @@ engram_status eg_manifest_write(eg_io *io, const char *dir, const eg_manifest *m
         status = eg_io_replace_file(io, path, text, strlen(text), error);
     else
         no_memory(error);
-    free(text);
+    eg_free(text);
     json_decref(document);
     json_decref(body);
     eg_free(path);

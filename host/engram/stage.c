@@ -298,6 +298,8 @@ engram_status eg_stage_append(eg_stage *s, uint64_t version, uint64_t time_ns, e
 
 void eg_stage_write(const eg_stage *s, eg_buffer *out)
 {
+    if (s->count == 0)
+        return;
     const uint64_t *ids = s->ids + s->id_count - s->count;
     for (size_t i = 0; i < s->count; i++)
         eg_ops_chunk(out, ids[i], &s->chunks[i]);
@@ -306,9 +308,9 @@ void eg_stage_write(const eg_stage *s, eg_buffer *out)
 engram_status eg_stage_spill(eg_stage *s, engram_error *error)
 {
     eg_engram *e = s->engram;
-    const uint64_t *ids = s->ids + s->id_count - s->count;
     if (s->count == 0)
         return ENGRAM_OK;
+    const uint64_t *ids = s->ids + s->id_count - s->count;
     s->spilled = true;
     eg_version newest;
     EG_TRY(eg_engram_pin(e, &newest, error));

@@ -2,9 +2,36 @@
 #include <stdatomic.h>
 #include <stdio.h>
 
+#include "base/memory.h"
 #include "report/report.h"
 
 static atomic_ulong failures;
+static _Thread_local bool was_refused; /* memory for a document, since reading it began */
+
+static void *take_memory(size_t size)
+{
+    void *memory = eg_alloc(size);
+    was_refused |= memory == NULL;
+    return memory;
+}
+
+void eg_json_start(void)
+{
+    json_set_alloc_funcs(take_memory, eg_free);
+}
+
+/* What jansson says of a document for which there was no memory is mostly that it is malformed. */
+engram_status eg_json_read(eg_view text, json_t **document, engram_error *error)
+{
+    json_error_t where;
+    was_refused = false;
+    *document = json_loadb((const char *)text.data, text.size, JSON_REJECT_DUPLICATES, &where);
+    if (*document != NULL)
+        return ENGRAM_OK;
+    return was_refused ? eg_fail(error, ENGRAM_NO_MEMORY, "out of memory for a document")
+                       : eg_fail(error, ENGRAM_INVALID, "the body is no JSON document: line %d: %s",
+                                 where.line, where.text);
+}
 
 unsigned long eg_json_failures(void)
 {

@@ -18,6 +18,11 @@
 
 /* ---- json.c ---- */
 
+/* From now on documents take their memory from eg_alloc, and eg_json_read knows when there was none. Once, before there are
+ * threads or documents. */
+void eg_json_start(void);
+/* *document: to be released. ENGRAM_INVALID says where text is none. */
+engram_status eg_json_read(eg_view text, json_t **document, engram_error *error);
 /* A member of an object or, with key NULL, of an array; takes value. A failure is counted. */
 void eg_json_put(json_t *parent, const char *key, json_t *value);
 void eg_json_put_number(json_t *object, const char *key, uint64_t value);

@@ -235,6 +235,7 @@ static enum MHD_Result on_head(eg_exchange *x, const char *method, const char *v
     return MHD_YES;
 }
 
+/* Room is taken for what has come, not for what is announced: whoever sends little keeps little. */
 static engram_status gather(eg_exchange *x, const char *bytes, size_t *size, engram_error *error)
 {
     const eg_route *route = x->request.route;
@@ -246,9 +247,8 @@ static engram_status gather(eg_exchange *x, const char *bytes, size_t *size, eng
         return eg_refuse(&x->reply, 413, error, ENGRAM_INVALID,
                          "the body has more than the %llu bytes that are taken here",
                          (unsigned long long)most);
-    uint64_t whole = x->body_size != EG_SIZE_UNKNOWN ? x->body_size : x->received + *size;
-    uint64_t need = is_stream ? (x->body_size < EG_PIECE_SIZE ? x->body_size : EG_PIECE_SIZE) : whole;
-    EG_TRY(eg_exchange_reserve(x, (size_t)need, error));
+    size_t need = x->fill + *size;
+    EG_TRY(eg_exchange_reserve(x, is_stream && need > EG_PIECE_SIZE ? EG_PIECE_SIZE : need, error));
     size_t room = x->capacity - x->fill, take = *size < room ? *size : room;
     memcpy(x->buffer + x->fill, bytes, take);
     x->fill += take;

@@ -10,10 +10,11 @@ enum { DEVICES_MAX = 64 };
 static engram_status say_status(eg_reply *reply, unsigned status, const char *text,
                                 engram_error *error)
 {
+    unsigned long failures = eg_json_failures();
     json_t *document = json_object();
     eg_json_put(document, "status", json_string(text));
     eg_reply_add_header(reply, "Cache-Control", "no-store");
-    return eg_reply_json(reply, status, document, error);
+    return eg_reply_document(reply, status, document, failures, error);
 }
 
 static engram_status healthz(eg_request *request, eg_reply *reply, engram_error *error)

@@ -108,12 +108,8 @@ static engram_status read_queries(batch *b, json_t *document, engram_error *erro
 
 static engram_status read_json(batch *b, eg_view body, engram_error *error)
 {
-    json_error_t where;
-    json_t *document =
-        json_loadb((const char *)body.data, body.size, JSON_REJECT_DUPLICATES, &where);
-    if (document == NULL)
-        return eg_fail(error, ENGRAM_INVALID, "the body is no JSON document: line %d: %s",
-                       where.line, where.text);
+    json_t *document;
+    EG_TRY(eg_json_read(body, &document, error));
     engram_status status = read_queries(b, document, error);
     json_decref(document);
     return status;

@@ -142,11 +142,12 @@ void eg_reply_error(eg_reply *reply, engram_status status, const engram_error *e
 {
     unsigned http = reply->status >= 400 ? reply->status : eg_http_status(status);
     const char *message = *error->message != 0 ? error->message : engram_status_name(status);
+    unsigned long failures = eg_json_failures();
     json_t *inner = json_object(), *document = json_object();
     eg_json_put(inner, "status", json_string(engram_status_name(status)));
     eg_json_put(inner, "message", eg_json_text(message, strlen(message)));
     eg_json_put(document, "error", inner);
-    if (eg_reply_json(reply, http, document, NULL) != ENGRAM_OK)
+    if (eg_reply_document(reply, http, document, failures, NULL) != ENGRAM_OK)
         write_short(&reply->body, status);
     begin(reply, http, "application/json");
     if (http == 503)

@@ -134,12 +134,8 @@ static engram_status transact(eg_request *request, eg_reply *reply, engram_error
 {
     transacting t = {0};
     uint64_t version = 0;
-    json_error_t where;
-    json_t *document = json_loadb((const char *)request->body.data, request->body.size,
-                                  JSON_REJECT_DUPLICATES, &where);
-    if (document == NULL)
-        return eg_fail(error, ENGRAM_INVALID, "the body is no JSON document: line %d: %s",
-                       where.line, where.text);
+    json_t *document;
+    EG_TRY(eg_json_read(request->body, &document, error));
     engram_status status = commit(request, document, &t, &version, error);
     if (status == ENGRAM_OK)
         status = say_done(&t, version, reply, error);

@@ -7,12 +7,21 @@
 #include "base/memory.h"
 #include "serve/exchange.h"
 
+/* Doubled, so that what comes bit by bit is seldom copied, but not beyond a piece, or all that will come. */
+static size_t grown_capacity(const eg_exchange *x, size_t size)
+{
+    size_t capacity = size < 2 * x->capacity ? 2 * x->capacity : size;
+    if (size <= EG_PIECE_SIZE && capacity > EG_PIECE_SIZE)
+        capacity = EG_PIECE_SIZE;
+    return size <= x->body_size && capacity > x->body_size ? (size_t)x->body_size : capacity;
+}
+
 engram_status eg_exchange_reserve(eg_exchange *x, size_t size, engram_error *error)
 {
     eg_server *server = x->request.server;
     if (x->capacity >= size)
         return ENGRAM_OK;
-    size_t capacity = x->capacity != 0 && size < 2 * x->capacity ? 2 * x->capacity : size;
+    size_t capacity = grown_capacity(x, size);
     if (!eg_server_take_buffer(server, capacity - x->capacity))
         return eg_fail(error, ENGRAM_BUSY,
                        "the buffers for bodies and replies are used up: try again in a second");
@@ -52,13 +61,22 @@ static engram_status take(eg_exchange *x, engram_error *error)
     return size != 0 ? x->request.route->take(&x->request, x->buffer, size, error) : ENGRAM_OK;
 }
 
+/* A client that reads slowly keeps a piece for as long as it may. Smaller ones of a half of the buffers are enough for all
+ * connections that there can be, so that those do not take the room of everybody else. */
+static size_t reply_piece_size(const eg_server *server)
+{
+    bool is_short = atomic_load(&server->buffers_used) > server->config.buffers_size / 2;
+    return is_short ? EG_PIECE_SIZE / 8 : EG_PIECE_SIZE;
+}
+
 /* The next piece of what is pulled, or all of it. */
 static engram_status pull(eg_exchange *x, uint64_t at, engram_error *error)
 {
     eg_reply *reply = &x->reply;
     bool is_known = reply->size != EG_SIZE_UNKNOWN;
-    uint64_t left = is_known ? reply->size - at : EG_PIECE_SIZE;
-    size_t want = left < EG_PIECE_SIZE ? (size_t)left : EG_PIECE_SIZE, got = 0;
+    size_t most = reply_piece_size(x->request.server), got = 0;
+    uint64_t left = is_known ? reply->size - at : most;
+    size_t want = left < most ? (size_t)left : most;
     x->fill = x->at = 0;
     EG_TRY(eg_exchange_reserve(x, want, error));
     if (want != 0)
@@ -85,7 +103,7 @@ static engram_status finish(eg_exchange *x, engram_error *error)
     if (x->begun)
         EG_TRY(take(x, error));
     else
-        x->request.body = (eg_view){x->buffer, x->fill};
+        x->request.body = (eg_view){x->buffer != NULL ? x->buffer : (const uint8_t *)"", x->fill};
     EG_TRY(x->request.route->handle(&x->request, &x->reply, error));
     x->request.body = (eg_view){0};
     return first_piece(x, error);

@@ -5,13 +5,11 @@
 
 static bool fails(fake_backend *fake)
 {
+    long left = fake->calls_left;
     fake->calls++;
-    if (fake->calls_left < 0)
+    if (left < 0)
         return false;
-    if (fake->calls_left == 0)
-        return fake->forever || fake->calls_left-- == 0;
-    fake->calls_left--;
-    return false;
+    return (left == 0 && fake->forever) || fake->calls_left-- == 0;
 }
 
 static engram_status refuse(engram_error *error)

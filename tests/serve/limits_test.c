@@ -113,7 +113,7 @@ static void sizes(void **state)
 /* Who gets no buffer is told to come again, and finds it when others have gone. */
 static void buffers(void **state)
 {
-    enum { SIZE = 200000 };
+    enum { SIZE = 200000, SENT = 150000 }; /* more than a piece */
     static char body[SIZE];
     rig_reply reply;
     rig r;
@@ -122,7 +122,7 @@ static void buffers(void **state)
     int fds[2] = {rig_connect(&r), rig_connect(&r)};
     for (int i = 0; i < 2; i++) {
         rig_send_text(fds[i], "PUT /v1/files/f HTTP/1.1\r\nHost: localhost\r\nContent-Length: 200000\r\n\r\n");
-        rig_send(fds[i], body, 1000);
+        rig_send(fds[i], body, SENT);
     }
     while (rig_metric(&r, "engram_buffers_bytes") < 256 << 10)
         usleep(10000);
@@ -140,6 +140,84 @@ static void buffers(void **state)
     rig_reply_fini(&reply);
     close(fd);
     close(fds[0]);
+    rig_fini(&r);
+}
+
+/* Those who announce much and send little leave room for others. */
+static void buffers_of_slow_senders(void **state)
+{
+    enum { SENDERS = 24, SIZE = 100000 };
+    static uint8_t body[SIZE];
+    rig_reply reply;
+    int fds[SENDERS];
+    rig r;
+    (void)state;
+    rig_init(&r, (const char *[]){"--buffers", "1M", NULL});
+    rig_fill(body, sizeof body, 3);
+    for (int i = 0; i < SENDERS; i++) {
+        fds[i] = rig_connect(&r);
+        rig_send_text(fds[i], "PUT /v1/files/f HTTP/1.1\r\nHost: localhost\r\nContent-Length: 100000\r\n\r\n");
+        rig_send(fds[i], body, 1000);
+    }
+    while (rig_metric(&r, "engram_buffers_bytes") < SENDERS * 1000)
+        usleep(10000);
+    int fd = rig_connect(&r);
+    rig_ask_on(fd, "PUT /v1/files/g", NULL, body, SIZE, &reply);
+    assert_int_equal(reply.status, 201);
+    rig_reply_fini(&reply);
+    rig_send(fds[0], body + 1000, SIZE - 1000); /* and have their own when they go on */
+    rig_receive(fds[0], false, &reply);
+    assert_int_equal(reply.status, 201);
+    rig_reply_fini(&reply);
+    rig_ask_on(fd, "GET /v1/files/f", NULL, NULL, 0, &reply);
+    assert_int_equal(reply.body.size, SIZE);
+    assert_memory_equal(reply.body.data, body, SIZE);
+    rig_reply_fini(&reply);
+    for (int i = 0; i < SENDERS; i++)
+        close(fds[i]);
+    close(fd);
+    rig_fini(&r);
+}
+
+/* Those who do not read what they asked for leave room for others. */
+static void buffers_of_slow_readers(void **state)
+{
+    enum { READERS = 24, LARGE = 12 << 20, SMALL = 100000 };
+    static uint8_t body[LARGE];
+    rig_reply reply;
+    int fds[READERS];
+    rig r;
+    (void)state;
+    rig_init(&r, (const char *[]){"--buffers", "1M", NULL});
+    rig_fill(body, sizeof body, 3);
+    int fd = rig_connect(&r);
+    rig_ask_on(fd, "PUT /v1/files/large", NULL, body, LARGE, &reply);
+    assert_int_equal(reply.status, 201);
+    rig_reply_fini(&reply);
+    rig_ask_on(fd, "PUT /v1/files/small", NULL, body, SMALL, &reply);
+    assert_int_equal(reply.status, 201);
+    rig_reply_fini(&reply);
+    for (int i = 0; i < READERS; i++) {
+        fds[i] = rig_connect(&r);
+        rig_send_text(fds[i], "GET /v1/files/large HTTP/1.1\r\nHost: localhost\r\n\r\n");
+    }
+    while (rig_metric(&r, "engram_buffers_bytes") < 512 << 10 || rig_metric(&r, "engram_workers_busy") != 0 ||
+           rig_metric(&r, "engram_workers_waiting") != 0)
+        usleep(10000);
+    rig_ask_on(fd, "GET /v1/files/small", NULL, NULL, 0, &reply);
+    assert_int_equal(reply.status, 200);
+    assert_int_equal(reply.body.size, SMALL);
+    assert_memory_equal(reply.body.data, body, SMALL);
+    rig_reply_fini(&reply);
+    for (int i = 0; i < READERS; i++) {
+        struct pollfd waiting = {.fd = fds[i], .events = POLLIN};
+        char head[13] = "";
+        assert_int_equal(poll(&waiting, 1, 20000), 1);
+        assert_int_equal(recv(fds[i], head, sizeof head - 1, MSG_WAITALL), sizeof head - 1);
+        assert_string_equal(head, "HTTP/1.1 200");
+        close(fds[i]);
+    }
+    close(fd);
     rig_fini(&r);
 }
 
@@ -255,6 +333,8 @@ int main(void)
         cmocka_unit_test(tokens_are_read_again),
         cmocka_unit_test(sizes),
         cmocka_unit_test(buffers),
+        cmocka_unit_test(buffers_of_slow_senders),
+        cmocka_unit_test(buffers_of_slow_readers),
         cmocka_unit_test(connections_of_an_address),
         cmocka_unit_test(the_queue_is_bounded),
         cmocka_unit_test(settings),

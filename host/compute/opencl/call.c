@@ -1,5 +1,5 @@
 /* The layer between this folder and the OpenCL API: codes become sentences, and tests count calls
- * and make one of them fail. Releases do not pass here: nothing could be done about them. */
+ * and make one of them fail, or all from one on. Releases do not pass here: nothing could be done about them. */
 #include <stdatomic.h>
 
 #include "base/status.h"
@@ -7,18 +7,31 @@
 
 static atomic_long made;
 static atomic_long fail_at;
+static atomic_bool fail_forever;
 static atomic_long live;
 
 bool eg_cl_refused(void)
 {
-    return atomic_fetch_add(&made, 1) + 1 == atomic_load(&fail_at);
+    long n = atomic_fetch_add(&made, 1) + 1, at = atomic_load(&fail_at);
+    return at != 0 && (n == at || (n > at && atomic_load(&fail_forever)));
+}
+
+static void set(long n, bool forever)
+{
+    atomic_store(&fail_at, 0);
+    atomic_store(&fail_forever, forever);
+    atomic_store(&made, 0);
+    atomic_store(&fail_at, n);
 }
 
 void eg_cl_fail_at(long n)
 {
-    atomic_store(&fail_at, 0);
-    atomic_store(&made, 0);
-    atomic_store(&fail_at, n);
+    set(n, false);
+}
+
+void eg_cl_fail_from(long n)
+{
+    set(n, true);
 }
 
 long eg_cl_call_count(void)

@@ -132,6 +132,8 @@ engram_status eg_cl_result(cl_int code, const char *function, engram_error *erro
 const char *eg_cl_code_name(cl_int code);
 /* Tests: the n-th call from now (1 = next) fails without being made, 0 turns it off. */
 void eg_cl_fail_at(long n);
+/* Tests: that one and all later ones, as when the device is gone. */
+void eg_cl_fail_from(long n);
 /* Calls since the last eg_cl_fail_at. */
 long eg_cl_call_count(void);
 /* Objects made and not released: 0 when no backend is open. */
