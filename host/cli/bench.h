@@ -17,8 +17,8 @@ typedef struct eg_limits {
     size_t threads;
 } eg_limits;
 
-/* Raises the limits to what it measures now: other work on the machine comes and goes. buffer:
- * larger than the caches. */
+/* Measured anew beside each result, for other work on the machine comes and goes: the median of reading, as of results, and
+ * the highest clock so far. buffer: larger than the caches. */
 void eg_limits_measure(eg_pool *pool, const uint8_t *buffer, size_t size, eg_limits *limits);
 
 enum { EG_BENCH_LIST_MAX = 16 };

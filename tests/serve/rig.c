@@ -24,7 +24,6 @@ static void run_program(const rig *r, const char **argv, int output)
     int log = open(r->log, O_WRONLY | O_CREAT | O_APPEND, 0600);
     dup2(output, STDOUT_FILENO);
     dup2(log, STDERR_FILENO);
-    prctl(PR_SET_PDEATHSIG, SIGKILL); /* not to outlive a test that failed */
     execv(ENGRAM_PROGRAM, (char **)(uintptr_t)argv);
     _exit(127);
 }

@@ -10,6 +10,7 @@
  * A strip is 16 blocks: its masks stay in the first-level cache while all queries pass. */
 #include "compute/avx2/avx2.h"
 
+#include <assert.h>
 #include <immintrin.h>
 #include <stdbool.h>
 #include <string.h>
@@ -56,17 +57,26 @@ typedef struct batch {
     mask_places places[STRIPS][QUERIES_MAX][STRIP_BLOCKS];
 } batch;
 
-static void batch_start(batch *b, const uint8_t *queries, size_t query_count, eg_top *tops)
+/* The places of the masks of 16 symbols. */
+static inline void find_places(const uint8_t *symbols, mask_places *places)
 {
     enum { UNIT = sizeof(__m256i) / 8 };
+    static_assert(UNIT == 4, "shifts by 2 below");
+    const __m128i unit = _mm_set1_epi8((NIBBLES - 1) * UNIT);
+    __m128i symbol = _mm_loadu_si128((const __m128i *)symbols);
+    __m128i low = _mm_and_si128(_mm_slli_epi16(symbol, 2), unit);
+    __m128i high = _mm_and_si128(_mm_srli_epi16(symbol, 2), unit);
+    _mm_storeu_si128((__m128i *)places, _mm_unpacklo_epi8(low, high));
+    _mm_storeu_si128((__m128i *)places + 1, _mm_unpackhi_epi8(low, high));
+}
+
+static void batch_start(batch *b, const uint8_t *queries, size_t query_count, eg_top *tops)
+{
     b->query_count = query_count;
     b->tops = tops;
     for (size_t q = 0; q < query_count; q++)
-        for (unsigned i = 0; i < ENGRAM_BLOCKS; i++) {
-            uint8_t symbol = queries[q * ENGRAM_BLOCKS + i];
-            b->places[i / STRIP_BLOCKS][q][i % STRIP_BLOCKS] = (mask_places){
-                (uint8_t)(symbol % NIBBLES * UNIT), (uint8_t)(symbol / NIBBLES * UNIT)};
-        }
+        for (unsigned s = 0; s < STRIPS; s++)
+            find_places(queries + q * ENGRAM_BLOCKS + s * STRIP_BLOCKS, b->places[s][q]);
 }
 
 /* Turns the 16 x 16 bytes in each half of 16 registers. */
