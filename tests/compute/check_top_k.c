@@ -230,7 +230,7 @@ void check_top_k(const candidate *c, uint64_t seed, unsigned rounds, check_tally
     }
 }
 
-enum { BENCH_ROWS = 1 << 18, BENCH_K = 10, BENCH_QUERIES_MAX = 64 };
+enum { BENCH_ROWS = 1 << 18, BENCH_K = 10, BENCH_QUERIES_MAX = 128 };
 
 typedef struct scan_bench {
     const eg_kernels *kernels;
@@ -277,7 +277,7 @@ static double time_scan(scan_bench *b, const candidate *c, size_t query_count)
 
 void bench_top_k(const candidate *c, const candidate *scalar)
 {
-    static const size_t query_steps[] = {1, 2, 4, 8, 16, BENCH_QUERIES_MAX};
+    static const size_t query_steps[] = {1, 2, 4, 8, 16, 32, 64, BENCH_QUERIES_MAX};
     scan_bench *b = calloc(1, sizeof *b);
     uint64_t state = 1;
     const size_t size = (size_t)BENCH_ROWS * ENGRAM_BLOCKS;
@@ -288,7 +288,7 @@ void bench_top_k(const candidate *c, const candidate *scalar)
     double base = time_scan(b, scalar, 1);
     for (unsigned i = 0; i < sizeof query_steps / sizeof query_steps[0]; i++) {
         double seconds = time_scan(b, c, query_steps[i]) / (double)query_steps[i];
-        printf("%-16s top_k %2zu queries      %7.1f M pairs/s %6.1f GB/s  %6.2f x scalar\n",
+        printf("%-16s top_k %3zu queries      %7.1f M pairs/s %6.1f GB/s  %6.2f x scalar\n",
                c->name, query_steps[i], BENCH_ROWS / seconds * 1e-6, (double)size / seconds * 1e-9,
                base / seconds);
     }
