@@ -61,7 +61,7 @@ unsigned eg_conditions_read(const eg_request *request, const char *tag)
 
 /* What is there now if the list has it, so that a change until the commit is seen; else the list's first, which the message
  * then names. */
-static engram_status expect_one_of(const char *list, const struct engram_stat *stat,
+static engram_status expect_one_of(const char *list, const char *path, const struct engram_stat *stat,
                                    engram_expected *expected, engram_error *error)
 {
     char tag[EG_TAG_SIZE], text[EG_TAG_SIZE];
@@ -83,9 +83,8 @@ static engram_status expect_one_of(const char *list, const struct engram_stat *s
                        "If-Match: the tags of files are as \"17.42\", in quotes, or *");
     const char *named = is_star(list) ? "any version" : text;
     if (stat == NULL)
-        return eg_fail(error, ENGRAM_CONFLICT, "nothing is there, and not %s, which is expected",
-                       named);
-    return eg_fail(error, ENGRAM_CONFLICT, "it is at %" PRIu64 ".%" PRIu64 ", and not at %s, which is expected",
+        return eg_fail(error, ENGRAM_CONFLICT, "%s is not there, where %s of it was expected", path, named);
+    return eg_fail(error, ENGRAM_CONFLICT, "%s is %" PRIu64 ".%" PRIu64 ", not %s as was expected: read it again", path,
                    stat->inode, stat->version, named);
 }
 
@@ -99,7 +98,7 @@ engram_status eg_conditions_write(const eg_request *request, const struct engram
     if (match != NULL && none != NULL)
         return eg_fail(error, ENGRAM_INVALID, "If-Match and If-None-Match exclude each other");
     if (match != NULL)
-        return expect_one_of(match, stat, expected, error);
+        return expect_one_of(match, request->operand, stat, expected, error);
     if (none == NULL)
         return ENGRAM_OK;
     if (!is_star(none))

@@ -219,8 +219,8 @@ static void conditions_of_writes(void **state)
         rig_expect(&r, "PUT /v1/files/f", "If-Match: *\r\n", "four", 200, NULL);
         rig_expect(&r, "DELETE /v1/files/f", header + strlen("Expect: 100-continue\r\n"), NULL, 412, NULL);
         rig_expect(&r, "DELETE /v1/files/f", "If-Match: *\r\n", NULL, 204, NULL);
-        rig_expect(&r, "PUT /v1/files/f", "If-Match: *\r\n", "five", 412, "nothing is there");
-        rig_expect(&r, "PUT /v1/files/f", header + strlen("Expect: 100-continue\r\n"), "five", 412, "nothing is there");
+        rig_expect(&r, "PUT /v1/files/f", "If-Match: *\r\n", "five", 412, "f is not there, where any version");
+        rig_expect(&r, "PUT /v1/files/f", header + strlen("Expect: 100-continue\r\n"), "five", 412, "of it was expected");
     }
     rig_expect(&r, "PUT /v1/files/f", "If-Match: nonsense\r\n", "x", 400, "If-Match");
     rig_expect(&r, "PUT /v1/files/f", "If-None-Match: \"1.1\"\r\n", "x", 400, "If-None-Match");
