@@ -152,7 +152,7 @@ static engram_status check_host(eg_exchange *x, engram_error *error)
     if (is_host(host, "localhost") || is_host(host, server->host) || is_host(host, "127.0.0.1") ||
         is_host(host, "[::1]"))
         return ENGRAM_OK;
-    return eg_refuse(&x->reply, 403, error, ENGRAM_INVALID,
+    return eg_refuse(&x->reply, 403, error, ENGRAM_DENIED,
                      "without tokens the server answers to localhost and its own address only");
 }
 
@@ -164,7 +164,7 @@ static engram_status check_origin(eg_exchange *x, engram_error *error)
     const char *name = origin != NULL ? strstr(origin, "://") : NULL;
     if (origin == NULL || (name != NULL && host != NULL && strcasecmp(name + 3, host) == 0))
         return ENGRAM_OK;
-    return eg_refuse(&x->reply, 403, error, ENGRAM_INVALID,
+    return eg_refuse(&x->reply, 403, error, ENGRAM_DENIED,
                      "requests from pages of other origins are not served");
 }
 
@@ -179,11 +179,11 @@ static engram_status check_token(eg_exchange *x, engram_error *error)
     eg_right right = is_bearer ? eg_tokens_check(server->tokens, header + 7) : EG_RIGHT_NONE;
     if (right == EG_RIGHT_NONE) {
         eg_reply_add_header(&x->reply, "WWW-Authenticate", "Bearer");
-        return eg_refuse(&x->reply, 401, error, ENGRAM_INVALID,
+        return eg_refuse(&x->reply, 401, error, ENGRAM_DENIED,
                          "a token is needed: Authorization: Bearer TOKEN");
     }
     if (right == EG_RIGHT_READ && (route->flags & EG_ROUTE_WRITES))
-        return eg_refuse(&x->reply, 403, error, ENGRAM_INVALID, "this token may only read");
+        return eg_refuse(&x->reply, 403, error, ENGRAM_DENIED, "this token may only read");
     return ENGRAM_OK;
 }
 

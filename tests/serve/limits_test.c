@@ -22,7 +22,7 @@ static void tokens(void **state)
     rig_write_file(&r, "read", READ_TOKEN, read_path);
     rig_start(&r, (const char *[]){"--token-file", write_path, "--read-token-file", read_path, NULL});
     rig_expect(&r, "PUT /v1/files/f", NULL, "x", 401, "token");
-    rig_expect(&r, "PUT /v1/files/f", BEARER("write-token-012345678"), "x", 401, NULL);
+    rig_expect(&r, "PUT /v1/files/f", BEARER("write-token-012345678"), "x", 401, "not authorised");
     rig_expect(&r, "PUT /v1/files/f", BEARER(WRITE_TOKEN "9"), "x", 401, NULL);
     rig_expect(&r, "PUT /v1/files/f", BEARER("# who writes"), "x", 401, NULL);
     rig_expect(&r, "PUT /v1/files/f", "Authorization: Basic " WRITE_TOKEN "\r\n", "x", 401, NULL);
