@@ -91,9 +91,10 @@ static engram_status run(eg_cli *cli, engram_error *error)
     if (when != NULL && eg_option_text(cli, "subset") != NULL)
         return eg_fail(error, ENGRAM_INVALID, "verify: --at and --subset exclude each other");
     bool repair = eg_option_flag(cli, "repair"), dry_run = eg_option_flag(cli, "dry-run");
-    if ((repair && (when != NULL || eg_option_text(cli, "subset") != NULL)) || (dry_run && !repair))
-        return eg_fail(error, ENGRAM_INVALID,
-                       "verify: --repair goes with --dry-run only, and --dry-run with --repair");
+    if (dry_run && !repair)
+        return eg_fail(error, ENGRAM_INVALID, "verify: --dry-run says what --repair would do: name both");
+    if (repair && (when != NULL || eg_option_text(cli, "subset") != NULL))
+        return eg_fail(error, ENGRAM_INVALID, "verify: --repair looks at everything, without --at or --subset");
     if (repair)
         return eg_cli_repair(cli, dry_run, error);
     EG_TRY(eg_option_share(cli, "subset", &subset, error));

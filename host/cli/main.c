@@ -23,14 +23,13 @@ static const eg_command command_help = {
 };
 
 static const eg_command *const commands[] = {
-    &eg_command_init,    &eg_command_encode,     &eg_command_put,      &eg_command_ls,
-    &eg_command_stat,    &eg_command_cat,        &eg_command_get,      &eg_command_extract,
-    &eg_command_query,   &eg_command_dups,
-    &eg_command_rm,      &eg_command_mv,         &eg_command_mkdir,
-    &eg_command_log,     &eg_command_diff,       &eg_command_snapshot, &eg_command_rollback,
-    &eg_command_copy,    &eg_command_checkpoint, &eg_command_gc,       &eg_command_compact,
-    &eg_command_verify,  &eg_command_serve,      &eg_command_info,     &eg_command_devices,
-    &eg_command_vector,  &eg_command_bench,      NULL,
+    &eg_command_init,     &eg_command_encode, &eg_command_put,        &eg_command_ls,
+    &eg_command_stat,     &eg_command_cat,    &eg_command_get,        &eg_command_extract,
+    &eg_command_query,    &eg_command_dups,   &eg_command_rm,         &eg_command_mv,
+    &eg_command_mkdir,    &eg_command_log,    &eg_command_diff,       &eg_command_snapshot,
+    &eg_command_rollback, &eg_command_copy,   &eg_command_checkpoint, &eg_command_gc,
+    &eg_command_compact,  &eg_command_verify, &eg_command_serve,      &eg_command_info,
+    &eg_command_devices,  &eg_command_vector, &eg_command_bench,      NULL,
 };
 
 static const eg_command *find_command(const char *name)
@@ -62,6 +61,17 @@ static void set_log_level(const eg_cli *cli)
     eg_log_set_level(cli->quiet ? EG_LOG_ERROR : levels[verbosity]);
 }
 
+/* A script whose variable is empty does not mean the newest version. */
+static engram_status check_at(const eg_cli *cli, engram_error *error)
+{
+    const char *at = eg_option_text(cli, "at");
+    if (at == NULL || *at != 0)
+        return ENGRAM_OK;
+    return eg_fail(
+        error, ENGRAM_INVALID,
+        "--at is empty: name a version, a time or a snapshot, or leave it out for the newest");
+}
+
 static engram_status run(eg_cli *cli, int argc, char **argv, engram_error *error)
 {
     EG_TRY(eg_options_parse(cli, argc, argv, find_command, error));
@@ -83,6 +93,7 @@ static engram_status run(eg_cli *cli, int argc, char **argv, engram_error *error
         return eg_fail(error, ENGRAM_INVALID,
                        "a command is needed, as in: engram encode -e my.engram DIR; "
                        "see: engram help");
+    EG_TRY(check_at(cli, error));
     EG_TRY(eg_cli_check_place(cli, error));
     cli->progress.enabled =
         !cli->quiet && !eg_option_flag(cli, "no-progress") && isatty(STDERR_FILENO);
@@ -99,8 +110,10 @@ static engram_status close_all(eg_cli *cli, engram_status status, engram_error *
     eg_pool_free(cli->pool);
     if (closing == ENGRAM_OK || status != ENGRAM_OK)
         return status;
-    eg_fail(error, closing, "%.400s; the command itself was done, and what it committed stays: the next one "
-                            "that opens the engram replays the journal", late.message);
+    eg_fail(error, closing,
+            "%.400s; the command itself was done, and what it committed stays: the next one "
+            "that opens the engram replays the journal",
+            late.message);
     return closing;
 }
 

@@ -1,8 +1,10 @@
 /* A copy of one version as an engram of its own, while the other is in use.
  *
- * The chunks that the version holds go over as they are stored, under their ids, each checked on the
- * way; then the tree, key by key, without the names of snapshots, whose versions are not there. The
- * copy's first checkpoint makes it one: before that it is an empty engram. */
+ * The chunks that the version holds go over as they are stored, under their ids, each checked on
+ * the way; then the tree, key by key, without the names of snapshots, whose versions are not there.
+ * All of it under another name, DIRECTORY.part: the copy is there whole or not at all. */
+#include <string.h>
+
 #include "base/memory.h"
 #include "base/status.h"
 #include "engram/internal.h"
@@ -153,8 +155,8 @@ static engram_status adopt(copying *c, const engram_view *view, engram_error *er
     eg_store_raise_next_id(to->store, eg_store_next_id(c->from->store));
     eg_apply nothing = {0};
     eg_pending *pending = NULL;
-    EG_TRY(eg_pending_create(to, eg_root_retain(to->assigned), view->number, view->time_ns, &nothing,
-                             &pending, error));
+    EG_TRY(eg_pending_create(to, eg_root_retain(to->assigned), view->number, view->time_ns,
+                             &nothing, &pending, error));
     eg_engram_publish(to, pending);
     return eg_engram_checkpoint(to, error);
 }
@@ -166,7 +168,7 @@ static engram_status fill(copying *c, const engram_view *view, engram_error *err
     return adopt(c, view, error);
 }
 
-engram_status engram_copy(engram_view *view, const char *directory, engram_error *error)
+static engram_status copy_to(engram_view *view, const char *directory, engram_error *error)
 {
     eg_engram *from = view->engram;
     eg_engram_options options = {.by_hand = true};
@@ -180,11 +182,54 @@ engram_status engram_copy(engram_view *view, const char *directory, engram_error
     if (status == ENGRAM_OK)
         status = fill(c, view, error);
     if (status != ENGRAM_OK && c->to != NULL)
-        eg_engram_fail(c->to, status); /* it stays empty */
+        eg_engram_fail(c->to, status);
     engram_status closing = eg_engram_close(&c->to, error);
     for (size_t i = 0; i < BATCH; i++)
         eg_buffer_fini(&c->corrections[i]);
     eg_free(c->bytes);
     eg_free(c);
     return status == ENGRAM_OK ? closing : status;
+}
+
+static char *part_name(const char *directory)
+{
+    const char ending[] = ".part";
+    size_t size = strlen(directory);
+    while (size > 1 && directory[size - 1] == '/')
+        size--;
+    char *name = eg_alloc(size + sizeof ending);
+    if (name != NULL) {
+        memcpy(name, directory, size);
+        memcpy(name + size, ending, sizeof ending);
+    }
+    return name;
+}
+
+static engram_status check_part(eg_io *io, const char *part, engram_error *error)
+{
+    uint64_t size, disk_size;
+    if (io->stat(io, part, &size, &disk_size, NULL) != ENGRAM_OK)
+        return ENGRAM_OK;
+    return eg_fail(
+        error, ENGRAM_EXISTS,
+        "%s is there: a copy is under way, or was cut off. If none is, remove it and copy again",
+        part);
+}
+
+engram_status engram_copy(engram_view *view, const char *directory, engram_error *error)
+{
+    eg_io *io = view->engram->io;
+    EG_TRY(eg_engram_check_new(io, directory, error));
+    char *part = part_name(directory);
+    if (part == NULL)
+        return no_memory(error);
+    engram_status status = check_part(io, part, error);
+    if (status == ENGRAM_OK)
+        status = copy_to(view, part, error);
+    if (status == ENGRAM_OK)
+        status = io->rename(io, part, directory, error);
+    if (status == ENGRAM_OK)
+        status = eg_engram_sync_name(io, directory, error);
+    eg_free(part);
+    return status;
 }

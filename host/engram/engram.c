@@ -1,6 +1,7 @@
 /* Creating, opening, closing, pinning. */
 #include "engram/core.h"
 
+#include <errno.h>
 #include <inttypes.h>
 #include <stdio.h>
 #include <time.h>
@@ -65,8 +66,7 @@ bool eg_engram_is_there(eg_io *io, const char *dir)
     return there;
 }
 
-/* The directory's own name becomes durable. */
-static engram_status sync_parent(eg_io *io, const char *dir, engram_error *error)
+engram_status eg_engram_sync_name(eg_io *io, const char *dir, engram_error *error)
 {
     size_t size = strlen(dir);
     while (size > 1 && dir[size - 1] == '/')
@@ -83,19 +83,30 @@ static engram_status sync_parent(eg_io *io, const char *dir, engram_error *error
     return status;
 }
 
-static engram_status make_folders(eg_io *io, const char *dir, engram_error *error)
+engram_status eg_engram_check_new(eg_io *io, const char *dir, engram_error *error)
 {
     create_context seen = {0};
     engram_error inner = {0};
-    engram_status status = io->mkdir(io, dir, &inner);
-    if (status != ENGRAM_OK && status != ENGRAM_EXISTS)
+    engram_status status = io->list(io, dir, create_entry, &seen, &inner);
+    if (status == ENGRAM_NOT_FOUND)
+        return ENGRAM_OK;
+    if (status != ENGRAM_OK)
         return eg_fail_like(error, &inner);
-    EG_TRY(io->list(io, dir, create_entry, &seen, error));
     if (seen.has_manifest)
         return eg_fail(error, ENGRAM_EXISTS, "%s is an engram already", dir);
     if (seen.has_other)
         return eg_fail(error, ENGRAM_INVALID, "%s is not empty: name a new or an empty directory",
                        dir);
+    return ENGRAM_OK;
+}
+
+static engram_status make_folders(eg_io *io, const char *dir, engram_error *error)
+{
+    engram_error inner = {0};
+    engram_status status = io->mkdir(io, dir, &inner);
+    if (status != ENGRAM_OK && status != ENGRAM_EXISTS)
+        return eg_fail_like(error, &inner);
+    EG_TRY(eg_engram_check_new(io, dir, error));
     for (size_t i = 0; i < FOLDER_COUNT; i++) {
         char *path = eg_path_join(dir, folders[i]);
         if (path == NULL)
@@ -187,7 +198,7 @@ engram_status eg_engram_create(eg_io *io, const char *dir, const eg_engram_confi
         status = io->sync_dir(io, dir, error);
     eg_free(journal_dir);
     if (status == ENGRAM_OK)
-        status = sync_parent(io, dir, error);
+        status = eg_engram_sync_name(io, dir, error);
     if (status == ENGRAM_OK)
         status = eg_manifest_write(io, dir, &manifest, error);
     io->close(io, &lock);
@@ -287,6 +298,16 @@ static engram_status start_writer(eg_engram *e, engram_error *error)
     return eg_compactor_start(e, error);
 }
 
+/* Whoever put MANIFEST.json there, or gave a copy its name, may have been killed before that was durable. A parent that may
+ * not be read had its names synced by whoever made them. */
+static engram_status sync_names(eg_io *io, const char *dir, engram_error *error)
+{
+    engram_error inner = {0};
+    EG_TRY(io->sync_dir(io, dir, error));
+    engram_status status = eg_engram_sync_name(io, dir, &inner);
+    return status == ENGRAM_OK || inner.os_error == EACCES ? ENGRAM_OK : eg_fail_like(error, &inner);
+}
+
 /* *generation: of the manifest it went by. */
 static engram_status open_once(eg_io *io, const char *dir, const eg_engram_options *options,
                                eg_engram **engram, uint64_t *generation, engram_error *error)
@@ -308,9 +329,8 @@ static engram_status open_once(eg_io *io, const char *dir, const eg_engram_optio
         engram_codebook_init(&e->codebook, e->manifest.config.seed);
         status = eg_chunker_init(&e->chunker, &e->manifest.config.chunk, error);
     }
-    /* Whoever put MANIFEST.json there may have been killed before its name was durable. */
     if (status == ENGRAM_OK && !options->read_only)
-        status = io->sync_dir(io, dir, error);
+        status = sync_names(io, dir, error);
     if (status == ENGRAM_OK)
         status = eg_engram_recover(e, error);
     if (status == ENGRAM_OK && !options->read_only)

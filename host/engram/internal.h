@@ -47,6 +47,11 @@ typedef struct eg_manifest {
     eg_moves moves;
 } eg_manifest;
 
+/* Whether an engram can be made there: nothing is, or an empty directory. */
+engram_status eg_engram_check_new(eg_io *io, const char *dir, engram_error *error);
+/* The name of a directory becomes durable. */
+engram_status eg_engram_sync_name(eg_io *io, const char *dir, engram_error *error);
+
 engram_status eg_manifest_read(eg_io *io, const char *dir, eg_manifest *manifest, engram_error *error);
 engram_status eg_manifest_write(eg_io *io, const char *dir, const eg_manifest *manifest, engram_error *error);
 /* The same as text, without its checksum, and without what only MANIFEST.json can say: its clean end. */

@@ -276,16 +276,41 @@ engram_status eg_manifest_unpack(eg_view text, const char *name, eg_manifest *ma
     return status;
 }
 
+static engram_status note_entry(void *context, const char *name)
+{
+    (void)name;
+    ++*(size_t *)context;
+    return ENGRAM_OK;
+}
+
+/* There are checkpoints: only the manifest of an engram is gone. */
+static bool has_checkpoints(eg_io *io, const char *dir)
+{
+    size_t count = 0;
+    char *path = eg_path_join(dir, "checkpoint");
+    if (path != NULL)
+        io->list(io, path, note_entry, &count, NULL);
+    eg_free(path);
+    return count != 0;
+}
+
+static engram_status no_manifest(eg_io *io, const char *dir, engram_error *error)
+{
+    if (has_checkpoints(io, dir))
+        return eg_fail(error, ENGRAM_NOT_ENGRAM,
+                       "%s has lost its MANIFEST.json; to make it anew from what is there: engram verify --repair -e %s",
+                       dir, dir);
+    return eg_fail(error, ENGRAM_NOT_ENGRAM,
+                   "%s is no engram (it has no MANIFEST.json); make one with: engram init -e %s", dir, dir);
+}
+
 static engram_status read_text(eg_io *io, const char *path, const char *dir, uint8_t **text,
                                size_t *size, engram_error *error)
 {
     engram_error inner = {0};
     engram_status status = eg_io_read_file(io, path, MANIFEST_SIZE_MAX, text, size, &inner);
     if (status == ENGRAM_NOT_FOUND)
-        return eg_fail(
-            error, ENGRAM_NOT_ENGRAM,
-            "%s is no engram (it has no MANIFEST.json); make one with: engram init -e %s", dir,
-            dir);
+        return no_manifest(io, dir, error);
     return status == ENGRAM_OK ? status : eg_fail(error, status, "%s", inner.message);
 }
 

@@ -329,7 +329,8 @@ ENGRAM_API void engram_unsubscribe(engram_subscription **subscription); /* NULL 
 ENGRAM_API engram_status engram_rollback(engram_transaction *transaction, engram_view *to, const char *path, uint64_t *changed, engram_error *error);
 
 /* Copies what is needed to read the version of a view into a new engram at directory, which must be new or empty, while
- * this one is in use: a consistent engram whose only version is that one. */
+ * this one is in use: a consistent engram whose only version is that one. It is made as directory.part, and there whole or not at
+ * all; ENGRAM_EXISTS also where such a part is left of a copy that was cut off. */
 ENGRAM_API engram_status engram_copy(engram_view *view, const char *directory, engram_error *error);
 
 /* ---- checking and repairing ---- */

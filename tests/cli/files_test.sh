@@ -669,6 +669,28 @@ test_gc() {
   json '.retention.runs == null'
 }
 
+# A copy that is cut off is no engram: nobody takes it for a backup.
+test_copy_cut_off() {
+  expect 0 init -e e
+  random_bytes 20000000 >r
+  expect 0 put -e e r r
+  (ulimit -f 10000 && exec "$engram" copy -q -e e c) 2>copy-errors && die "there is no limit to files"
+  expect 10 verify -e c
+  expect 4 copy -e e c
+  says 'c.part is there'
+  rm -r c.part
+  mkdir c
+  expect 0 copy -e e c/
+  [ ! -e c.part ] || die "c.part is left"
+  expect 0 cat -e c r
+  same "$work/out" r
+  expect 2 copy -e e --at '' d
+  says '--at is empty'
+  rm c/MANIFEST.json
+  expect 10 ls -e c
+  says 'verify --repair -e c'
+}
+
 test_copy() {
   expect 0 init -e e
   random_bytes 500000 >r

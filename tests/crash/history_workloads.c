@@ -88,7 +88,7 @@ static void make_source(world *w, eg_engram **source, edit_list *edits)
     writer_fini(&t);
 }
 
-/* The copy is what is explored: for moments it is empty. */
+/* The copy is what is explored: it is there whole or not at all. */
 void workload_copy(world *w)
 {
     eg_engram *source = NULL;
@@ -98,7 +98,7 @@ void workload_copy(world *w)
     make_source(w, &source, &edits);
     world_explore(w);
     int64_t begin = (int64_t)ram_disk_mark(w->disk, "copy begins");
-    history_add(&w->history, 0, begin);
+    history_add(&w->history, 0, begin); /* what the copy's version follows */
     engram_pin(source, &view, NULL);
     engram_status status = engram_copy(view, CRASH_DIR, &error);
     engram_unpin(&view);

@@ -1,5 +1,6 @@
 /* Versions over time: pinning old ones, snapshots, retention, the log of a path, copies. */
 #include <pthread.h>
+#include <sys/stat.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -484,7 +485,7 @@ static void copies(void **state)
     (void)state;
     enum { SIZE = 300000 };
     rig r, c;
-    char path[64];
+    char path[700];
     uint8_t *data = eg_alloc(SIZE);
     rig_init(&r, NULL);
     for (uint64_t i = 0; i < 200; i++) {
@@ -505,8 +506,13 @@ static void copies(void **state)
     memset(&c, 0, sizeof c);
     snprintf(c.dir, sizeof c.dir, "%s/copy.engram", r.temp.path);
     assert_fails(engram_copy(view, r.temp.path, E), ENGRAM_INVALID, r.temp.path);
+    snprintf(path, sizeof path, "%s.part", c.dir);
+    assert_int_equal(mkdir(path, 0700), 0);
+    assert_fails(engram_copy(view, c.dir, E), ENGRAM_EXISTS, path);
+    assert_int_equal(rmdir(path), 0);
     assert_ok(engram_copy(view, c.dir, E));
     assert_fails(engram_copy(view, c.dir, E), ENGRAM_EXISTS, c.dir);
+    assert_int_not_equal(rmdir(path), 0);
     c.options = r.options;
     rig_open(&c);
     rig_verify(&c);
