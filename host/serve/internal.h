@@ -20,6 +20,7 @@ struct MHD_Daemon;
 struct eg_server {
     eg_server_config config; /* without zeros */
     _Atomic(eg_server_state) state;
+    atomic_bool is_ending;   /* who comes now is turned away */
     eg_engram *engram;       /* these three: set before state is READY */
     eg_device *device;
     eg_searcher *searcher;

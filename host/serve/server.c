@@ -1,8 +1,9 @@
 /* The server's life: open, ready, drain, close.
  *
- * Two daemons of libmicrohttpd, one a listening socket, share everything else. Their threads wait for all their
- * connections with epoll; handlers run on the workers (exchange.h). At the end the workers go before the daemons: what
- * is dispatched from then on runs where it is, so that no connection is left suspended. */
+ * Two daemons of libmicrohttpd, one a listening socket, share everything else. Their threads wait
+ * for all their connections with epoll; handlers run on the workers (exchange.h). At the end the
+ * workers go before the daemons: what is dispatched from then on runs where it is, so that no
+ * connection is left suspended. */
 #include "serve/server.h"
 
 #include <stdio.h>
@@ -72,13 +73,23 @@ static void drop_message(void *cls, const char *format, va_list args)
     (void)cls, (void)format, (void)args; /* clients' mistakes; the access log has them */
 }
 
+/* Who comes when it ends is turned away. (MHD_quiesce_daemon would stop listening, but two threads
+ * may both take the socket out of a set then, and the second ends the process: libmicrohttpd
+ * 0.9.75.) */
+static enum MHD_Result admit(void *cls, const struct sockaddr *address, socklen_t size)
+{
+    const eg_server *s = cls;
+    (void)address, (void)size;
+    return atomic_load(&s->is_ending) ? MHD_NO : MHD_YES;
+}
+
 static engram_status start_daemon(eg_server *s, int fd, struct MHD_Daemon **daemon,
                                   engram_error *error)
 {
-    const unsigned flags = MHD_USE_EPOLL_INTERNAL_THREAD | MHD_ALLOW_SUSPEND_RESUME |
-                           MHD_USE_ERROR_LOG | MHD_USE_ITC;
+    const unsigned flags =
+        MHD_USE_EPOLL_INTERNAL_THREAD | MHD_ALLOW_SUSPEND_RESUME | MHD_USE_ERROR_LOG | MHD_USE_ITC;
     *daemon = MHD_start_daemon(
-        flags, 0, NULL, NULL, eg_exchange_on_request, s, MHD_OPTION_EXTERNAL_LOGGER, drop_message,
+        flags, 0, admit, s, eg_exchange_on_request, s, MHD_OPTION_EXTERNAL_LOGGER, drop_message,
         NULL, MHD_OPTION_LISTEN_SOCKET, fd, MHD_OPTION_THREAD_POOL_SIZE, s->config.threads,
         MHD_OPTION_CONNECTION_LIMIT, s->config.connections_max, MHD_OPTION_PER_IP_CONNECTION_LIMIT,
         s->config.connections_per_address, MHD_OPTION_CONNECTION_MEMORY_LIMIT,
@@ -86,9 +97,9 @@ static engram_status start_daemon(eg_server *s, int fd, struct MHD_Daemon **daem
         eg_exchange_on_target, s, MHD_OPTION_UNESCAPE_CALLBACK, leave_encoded, NULL,
         MHD_OPTION_NOTIFY_COMPLETED, eg_exchange_on_completed, s, MHD_OPTION_NOTIFY_CONNECTION,
         eg_exchange_on_connection, s, MHD_OPTION_END);
-    return *daemon != NULL ? ENGRAM_OK
-                           : eg_fail(error, ENGRAM_IO,
-                                     "the threads that talk to clients cannot be started");
+    return *daemon != NULL
+               ? ENGRAM_OK
+               : eg_fail(error, ENGRAM_IO, "the threads that talk to clients cannot be started");
 }
 
 static engram_status listen_all(eg_server *s, engram_error *error)
@@ -163,19 +174,12 @@ engram_status eg_server_reload(eg_server *s, engram_error *error)
 
 /* ---- end ---- */
 
-static void quiesce(struct MHD_Daemon *daemon)
-{
-    if (daemon != NULL)
-        MHD_quiesce_daemon(daemon);
-}
-
 void eg_server_drain(eg_server *s, bool (*enough)(void *context), void *context)
 {
     uint64_t until = eg_clock_monotonic_ns() + (uint64_t)s->config.drain_s * 1000000000;
     if (atomic_load(&s->state) == EG_SERVER_READY)
         atomic_store(&s->state, EG_SERVER_DRAINING);
-    quiesce(s->tcp);
-    quiesce(s->local);
+    atomic_store(&s->is_ending, true);
     eg_events_stop(s->events);
     eg_deadlines_cut_idle(s->deadlines);
     while (atomic_load(&s->requests_active) != 0 && eg_clock_monotonic_ns() < until &&
@@ -183,31 +187,29 @@ void eg_server_drain(eg_server *s, bool (*enough)(void *context), void *context)
         usleep(DRAIN_LOOK_US);
 }
 
-static void stop_daemon(struct MHD_Daemon *daemon)
+/* A socket that a daemon listens on is closed with it. */
+static void stop_daemon(struct MHD_Daemon *daemon, int *fd)
 {
     if (daemon != NULL)
         MHD_stop_daemon(daemon);
+    else if (*fd >= 0)
+        close(*fd);
+    *fd = -1;
 }
 
-/* Sockets of quiesced daemons are ours to close. */
 void eg_server_close(eg_server **server)
 {
     eg_server *s = *server;
     if (s == NULL)
         return;
-    quiesce(s->tcp);
-    quiesce(s->local);
+    atomic_store(&s->is_ending, true);
     eg_events_stop(s->events);
     if (s->workers != NULL)
         eg_workers_stop(s->workers);
-    stop_daemon(s->tcp);
-    stop_daemon(s->local);
-    if (s->tcp_fd >= 0)
-        close(s->tcp_fd);
-    if (s->local_fd >= 0) {
+    if (s->local_fd >= 0)
         unlink(s->config.unix_path);
-        close(s->local_fd);
-    }
+    stop_daemon(s->tcp, &s->tcp_fd);
+    stop_daemon(s->local, &s->local_fd);
     eg_events_free(s->events);
     eg_workers_free(s->workers);
     eg_deadlines_stop(&s->deadlines);
