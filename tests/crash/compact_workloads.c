@@ -45,7 +45,7 @@ void workload_garbage(world *w)
     world_put(w, "again", 50, 9000);
 }
 
-void workload_merges(world *w)
+static void begin_merging(world *w)
 {
     world_create(w);
     fill(w, 1);
@@ -53,6 +53,11 @@ void workload_merges(world *w)
     world_open(w);
     fill(w, 2);
     world_explore(w);
+}
+
+void workload_merges(world *w)
+{
+    begin_merging(w);
     compact(w, true);
     world_put(w, "a", 90, 20000);
     world_snapshot(w, "kept");
@@ -67,12 +72,7 @@ void workload_merges(world *w)
 
 void workload_merged(world *w)
 {
-    world_create(w);
-    fill(w, 1);
-    world_close(w);
-    world_open(w);
-    fill(w, 2);
-    world_explore(w);
+    begin_merging(w);
     for (uint64_t i = 0; i < 5; i++) {
         compact(w, true);
         world_put(w, "f0", 60 + i, 14000);

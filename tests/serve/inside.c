@@ -1,5 +1,6 @@
 #include "serve/inside.h"
 
+#include <dirent.h>
 #include <signal.h>
 #include <stdlib.h>
 
@@ -60,4 +61,15 @@ void inside_fini(inside *s)
     if (s->server != NULL)
         inside_stop(s);
     rig_fini(&s->rig);
+}
+
+size_t inside_descriptors(void)
+{
+    size_t count = 0;
+    DIR *dir = opendir("/proc/self/fd");
+    assert_non_null(dir);
+    while (readdir(dir) != NULL)
+        count++;
+    closedir(dir);
+    return count;
 }

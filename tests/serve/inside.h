@@ -21,4 +21,7 @@ void inside_start(inside *s, eg_backend *backend);
 void inside_stop(inside *s);
 void inside_fini(inside *s);
 
+/* Descriptors that this process has open. */
+size_t inside_descriptors(void);
+
 #endif

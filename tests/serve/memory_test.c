@@ -5,7 +5,6 @@
  * closed no memory and no descriptor is. */
 #include "serve/inside.h"
 
-#include <dirent.h>
 #include <jansson.h>
 #include <poll.h>
 #include <pthread.h>
@@ -97,17 +96,6 @@ static void expect_stored(inside *s)
 }
 
 /* ---- the server ---- */
-
-static size_t open_descriptors(void)
-{
-    size_t count = 0;
-    DIR *dir = opendir("/proc/self/fd");
-    assert_non_null(dir);
-    while (readdir(dir) != NULL)
-        count++;
-    closedir(dir);
-    return count;
-}
 
 static void put(inside *s, const char *path, const void *bytes, size_t size)
 {
@@ -412,7 +400,7 @@ static void try_kinds(const kind *kinds, size_t count, bool is_read)
     set_up(&s);
     inside_stop(&s); /* what is made once in a process is there now */
     long in_use = counted_in_use();
-    size_t descriptors = open_descriptors();
+    size_t descriptors = inside_descriptors();
     for (int forever = 0; forever <= 1; forever++)
         for (size_t i = 0; i < count; i++) {
             inside_start(&s, NULL);
@@ -420,7 +408,7 @@ static void try_kinds(const kind *kinds, size_t count, bool is_read)
             inside_stop(&s);
             if (counted_in_use() != in_use)
                 fail_msg("%s: %ld allocations are left", kinds[i].what, counted_in_use() - in_use);
-            assert_int_equal(open_descriptors(), descriptors);
+            assert_int_equal(inside_descriptors(), descriptors);
         }
     inside_fini(&s);
 }

@@ -4,7 +4,6 @@
  * --seed N. */
 #include "serve/inside.h"
 
-#include <dirent.h>
 #include <poll.h>
 #include <pthread.h>
 #include <stdatomic.h>
@@ -259,17 +258,6 @@ static bool run_round(inside *s, client *clients, uint64_t *random)
     return stopped;
 }
 
-static size_t open_descriptors(void)
-{
-    size_t count = 0;
-    DIR *dir = opendir("/proc/self/fd");
-    assert_non_null(dir);
-    while (readdir(dir) != NULL)
-        count++;
-    closedir(dir);
-    return count;
-}
-
 static void storm(void **state)
 {
     static client clients[CLIENTS];
@@ -287,11 +275,11 @@ static void storm(void **state)
     inside_start(&s, NULL);
     inside_stop(&s);
     long in_use = counted_in_use();
-    size_t descriptors = open_descriptors();
+    size_t descriptors = inside_descriptors();
     for (unsigned i = 0; i < rounds; i++) {
         stops += run_round(&s, clients, &random);
         assert_int_equal(counted_in_use(), in_use);
-        assert_int_equal(open_descriptors(), descriptors);
+        assert_int_equal(inside_descriptors(), descriptors);
     }
     print_message("seed %llu: %u answers, %u refusals, the writer stopped in %u of %u rounds\n",
                   (unsigned long long)seed, atomic_load(&answered), atomic_load(&refused), stops,
