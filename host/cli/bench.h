@@ -68,5 +68,7 @@ engram_status eg_bench_plot(const json_t *results, const char *path, engram_erro
 engram_status eg_bench_commit(eg_cli *cli, json_t *results, engram_error *error);
 /* Chunks of one file replaced, and ranges of it read, one thread, under --dir. */
 engram_status eg_bench_update(eg_cli *cli, json_t *results, engram_error *error);
+/* Chunks of the engram -e in random order, one thread; adds to results. */
+engram_status eg_bench_read(eg_cli *cli, json_t *results, engram_error *error);
 
 #endif

@@ -38,24 +38,40 @@ static const struct operation {
 };
 enum { OPERATION_COUNT = sizeof operations / sizeof *operations };
 
+/* These work on a disk, or on an engram, and need no device. */
+static const struct disk_operation {
+    const char *name;
+    engram_status (*run)(eg_cli *cli, json_t *results, engram_error *error);
+    bool is_of_all; /* of "all": all but those that need an engram */
+} disk_operations[] = {
+    {"commit", eg_bench_commit, true},
+    {"update", eg_bench_update, true},
+    {"read", eg_bench_read, false},
+};
+enum { DISK_OPERATION_COUNT = sizeof disk_operations / sizeof *disk_operations };
+
+typedef struct choice {
+    bool operations[OPERATION_COUNT], disk_operations[DISK_OPERATION_COUNT];
+} choice;
+
 /* Without operands: all but those that write to a disk. */
-static engram_status choose(const eg_cli *cli, bool chosen[OPERATION_COUNT], bool *commit, bool *update,
-                            engram_error *error)
+static engram_status choose(const eg_cli *cli, choice *chosen, engram_error *error)
 {
+    *chosen = (choice){0};
     for (size_t o = 0; o < OPERATION_COUNT; o++)
-        chosen[o] = cli->operand_count == 0 && operations[o].run != eg_bench_ingest;
-    *commit = *update = false;
+        chosen->operations[o] = cli->operand_count == 0 && operations[o].run != eg_bench_ingest;
     for (int i = 0; i < cli->operand_count; i++) {
-        bool all = strcmp(cli->operands[i], "all") == 0;
-        *commit |= all || strcmp(cli->operands[i], "commit") == 0;
-        *update |= all || strcmp(cli->operands[i], "update") == 0;
-        bool known = all || strcmp(cli->operands[i], "commit") == 0 || strcmp(cli->operands[i], "update") == 0;
+        const char *name = cli->operands[i];
+        bool all = strcmp(name, "all") == 0, known = all;
         for (size_t o = 0; o < OPERATION_COUNT; o++)
-            if (all || strcmp(cli->operands[i], operations[o].name) == 0)
-                known = chosen[o] = true;
+            if (all || strcmp(name, operations[o].name) == 0)
+                known = chosen->operations[o] = true;
+        for (size_t o = 0; o < DISK_OPERATION_COUNT; o++)
+            if ((all && disk_operations[o].is_of_all) || strcmp(name, disk_operations[o].name) == 0)
+                known = chosen->disk_operations[o] = true;
         if (!known)
-            return eg_fail(error, ENGRAM_INVALID, "%s: encode, bundle, query, ingest, commit, update or all is expected",
-                           cli->operands[i]);
+            return eg_fail(error, ENGRAM_INVALID,
+                           "%s: encode, bundle, query, ingest, commit, update, read or all is expected", name);
     }
     return ENGRAM_OK;
 }
@@ -218,19 +234,19 @@ static engram_status bench_compute(eg_cli *cli, const bool chosen[OPERATION_COUN
 
 static engram_status run(eg_cli *cli, engram_error *error)
 {
-    bool chosen[OPERATION_COUNT], commit = false, update = false, compute = false;
+    choice chosen;
+    bool compute = false;
     json_t *results = json_array();
-    engram_status status = choose(cli, chosen, &commit, &update, error);
+    engram_status status = choose(cli, &chosen, error);
     for (size_t o = 0; o < OPERATION_COUNT; o++)
-        compute |= chosen[o];
+        compute |= chosen.operations[o];
     if (status == ENGRAM_OK)
         eg_bench_describe(cli);
     if (status == ENGRAM_OK && compute)
-        status = bench_compute(cli, chosen, results, error);
-    if (status == ENGRAM_OK && commit)
-        status = eg_bench_commit(cli, results, error);
-    if (status == ENGRAM_OK && update)
-        status = eg_bench_update(cli, results, error);
+        status = bench_compute(cli, chosen.operations, results, error);
+    for (size_t o = 0; o < DISK_OPERATION_COUNT && status == ENGRAM_OK; o++)
+        if (chosen.disk_operations[o])
+            status = disk_operations[o].run(cli, results, error);
     const char *plot = eg_option_text(cli, "plot");
     if (status == ENGRAM_OK && plot != NULL)
         status = eg_bench_plot(results, plot, error);
@@ -240,7 +256,7 @@ static engram_status run(eg_cli *cli, engram_error *error)
 
 const eg_command eg_command_bench = {
     .name = "bench",
-    .operands = "[encode|bundle|query|ingest|commit|update|all]...",
+    .operands = "[encode|bundle|query|ingest|commit|update|read|all]...",
     .summary = "Measure this machine at what engram does",
     .details = "Over seeded random bytes and uniform vectors made in memory, and over --data: a warm-up, then 10 or\n"
                "more runs, of which the median counts. --device takes several, between commas. Each value stands beside\n"
@@ -257,7 +273,8 @@ const eg_command eg_command_bench = {
                "by 1 to 100 writers in each durability, beside writers / t_sync, t_sync being a bare "
                "write and fdatasync\n"
                "of as many bytes; reads beside 100 writers; and the replay of a journal. update replaces single chunks of a\n"
-               "file there, durably, and reads ranges of it.\n",
+               "file there, durably, and reads ranges of it.\n"
+               "read reads chunks of the engram -e in random order, and tells of each kind of correction.\n",
     .examples = "  engram bench\n  engram bench query --device scalar,avx2,avx512 --threads 1\n"
                 "  engram bench query --data /usr --rows 1000000 --plot query.svg\n"
                 "  engram bench commit --dir /var/tmp --writers 100 --payload 4K --seconds 60\n",

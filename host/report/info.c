@@ -40,8 +40,6 @@ engram_status eg_info_gather(eg_engram *engram, const eg_version *version, eg_in
     return ENGRAM_OK;
 }
 
-static const char *const kinds[] = {"none", "delta", "packed", "verbatim"};
-
 static json_t *corrections_json(const eg_info *f)
 {
     json_t *object = json_object();
@@ -49,7 +47,7 @@ static json_t *corrections_json(const eg_info *f)
         json_t *kind = json_object();
         eg_json_put_number(kind, "chunks", f->store.by_kind[i]);
         eg_json_put_number(kind, "bytes", f->store.bytes_by_kind[i]);
-        eg_json_put(object, kinds[i], kind);
+        eg_json_put(object, eg_correction_kind_name((eg_correction_kind)i), kind);
     }
     return object;
 }

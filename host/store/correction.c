@@ -41,6 +41,12 @@ static void release(void *context, void *pointer)
 
 static const ZSTD_customMem memory = {allocate, release, NULL};
 
+const char *eg_correction_kind_name(eg_correction_kind kind)
+{
+    static const char *const names[] = {"none", "delta", "packed", "verbatim"};
+    return (size_t)kind < sizeof names / sizeof *names ? names[kind] : "unknown";
+}
+
 engram_status eg_coder_create(int level, eg_coder **coder, engram_error *error)
 {
     *coder = NULL;

@@ -18,6 +18,8 @@ typedef enum eg_correction_kind {
     EG_CORRECTION_VERBATIM = 3  /* the bytes themselves */
 } eg_correction_kind;
 
+const char *eg_correction_kind_name(eg_correction_kind kind);
+
 typedef struct eg_coder eg_coder;
 
 /* level: 1 fast ... 9 small (mapped to zstd's levels in one table). */

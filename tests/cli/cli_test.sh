@@ -655,6 +655,11 @@ test_bench() {
   expect 2 bench ingest
   expect 0 bench update --dir . --json
   json '[.results[] | .operation, (.p50_us > 0)] == ["chunk update", true, "range read", true]'
+  seq 30001 >data/c && expect 0 encode -q -e e data && expect 0 bench read -e e --json
+  json '[.results[] | .operation, .kind] | .[0:2] == ["chunk read", "all"]'
+  json '.results | .[0].reads == ([.[1:][].reads] | add) and .[0].reads == (.[0].by_depth | add) and (map(.p50_us > 0) | all) and
+    (map(.kind) | contains(["delta", "verbatim"]))'
+  expect 2 bench read
   [ -z "$(ls -d engram-bench-* 2>/dev/null)" ] || die "a bench left something behind"
   expect 2 bench nonsense
   expect 15 bench bundle --device warp
