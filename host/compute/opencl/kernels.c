@@ -99,7 +99,26 @@ engram_status eg_cl_lend(eg_opencl *cl, const void *bytes, size_t size, cl_mem *
                       CL_MEM_READ_ONLY | CL_MEM_USE_HOST_PTR, size, (void *)(uintptr_t)bytes);
 }
 
+engram_status eg_cl_upload(eg_opencl *cl, eg_cl_slot slot, const void *bytes, size_t size, cl_event *event,
+                           engram_error *error)
+{
+    EG_TRY(eg_cl_reserve(cl, slot, size, error));
+    engram_status status = EG_CL(error, clEnqueueWriteBuffer, cl->uploads, cl->slots[slot].memory, CL_FALSE, 0,
+                                 size, bytes, 0, NULL, event);
+    eg_cl_made(status == ENGRAM_OK);
+    return status == ENGRAM_OK ? EG_CL(error, clFlush, cl->uploads) : status;
+}
+
+engram_status eg_cl_await_upload(eg_opencl *cl, cl_event *event, engram_error *error)
+{
+    engram_status status = EG_CL(error, clEnqueueBarrierWithWaitList, cl->queue, 1, event, NULL);
+    EG_CL_RELEASE(clReleaseEvent, *event);
+    *event = NULL;
+    return status;
+}
+
 void eg_cl_drain(eg_opencl *cl)
 {
+    clFinish(cl->uploads);
     clFinish(cl->queue);
 }

@@ -14,7 +14,9 @@ void eg_cl_limits_init(eg_cl_limits *limits, eg_cl_form form)
                              .query_count = 64,
                              .pairs_first = 4 << 20,
                              .pairs_max = 16 << 20,
-                             .span_size = SIZE_MAX};
+                             .span_size = SIZE_MAX,
+                             .resident_size = SIZE_MAX,
+                             .tile_size = 128 << 20};
     if (form == EG_CL_ITEM) { /* what several passes walk over stays in a CPU's cache */
         limits->bundle_count = 8192;
         limits->pairs_first = limits->pairs_max = 1 << 20;
@@ -30,6 +32,7 @@ static void cl_close(eg_backend *backend)
         EG_CL_RELEASE(clReleaseKernel, cl->kernels[i]);
     for (size_t i = 0; i < EG_CL_FILES; i++)
         EG_CL_RELEASE(clReleaseProgram, cl->programs[i]);
+    EG_CL_RELEASE(clReleaseCommandQueue, cl->uploads);
     EG_CL_RELEASE(clReleaseCommandQueue, cl->queue);
     EG_CL_RELEASE(clReleaseContext, cl->context);
     pthread_mutex_destroy(&cl->mutex);
@@ -79,11 +82,15 @@ static engram_status open_device(eg_opencl *cl, eg_cl_form form, const eg_cl_lim
     eg_cl_limits_init(&cl->limits, cl->form);
     if (limits)
         cl->limits = *limits;
+    /* A quarter is left for tiles, scores, and whoever else uses the device. */
+    if (cl->info.memory_size != 0 && cl->limits.resident_size > cl->info.memory_size / 4 * 3)
+        cl->limits.resident_size = cl->info.memory_size / 4 * 3;
     /* Kernels for groups read whole words, which lent memory need not have. */
     cl->shares_memory = !cl->info.is_gpu && cl->form == EG_CL_ITEM;
     EG_TRY(EG_CL_MAKE(error, cl->context, code, clCreateContext, properties, 1, &cl->device, NULL,
                       NULL));
     EG_TRY(EG_CL_MAKE(error, cl->queue, code, clCreateCommandQueue, cl->context, cl->device, 0));
+    EG_TRY(EG_CL_MAKE(error, cl->uploads, code, clCreateCommandQueue, cl->context, cl->device, 0));
     EG_TRY(eg_cl_kernels_open(cl, error));
     return eg_cl_self_test(cl, error);
 }

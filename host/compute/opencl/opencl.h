@@ -6,7 +6,8 @@
  * self_test.c checks them when a backend opens, opencl.c opens and closes it.
  *
  * One mutex per backend is held during a batch; everything below takes it as held. Work is queued
- * in order on one queue, and no batch returns, well or not, before its queue is empty. */
+ * in order on one queue, and tiles of vectors that the device has no room for on a second one; no
+ * batch returns, well or not, before both are empty. */
 #ifndef EG_COMPUTE_OPENCL_OPENCL_H
 #define EG_COMPUTE_OPENCL_OPENCL_H
 
@@ -64,6 +65,8 @@ typedef enum eg_cl_slot {
     EG_CL_TALLIES,
     EG_CL_TAKEN,
     EG_CL_HITS,
+    EG_CL_TILE, /* and the one behind it, by turns */
+    EG_CL_TILE_OTHER,
     EG_CL_SLOTS
 } eg_cl_slot;
 
@@ -76,6 +79,8 @@ typedef struct eg_cl_limits {
     size_t pairs_first;  /* scores of the first tile of rows; doubled from tile to tile ... */
     size_t pairs_max;    /* ... up to this, < 2^31 */
     size_t span_size;    /* bytes of one buffer of resident vectors; the device may allow less */
+    size_t resident_size; /* bytes of vectors that one arena keeps on a device with memory of its own ... */
+    size_t tile_size;     /* ... and of the buffers through which what is beyond passes; two of them */
 } eg_cl_limits;
 
 void eg_cl_limits_init(eg_cl_limits *limits, eg_cl_form form);
@@ -95,7 +100,7 @@ typedef struct eg_opencl {
     cl_platform_id platform;
     cl_device_id device;
     cl_context context;
-    cl_command_queue queue;
+    cl_command_queue queue, uploads;
     cl_program programs[EG_CL_FILES];
     cl_kernel kernels[EG_CL_KERNELS];
     eg_cl_memory slots[EG_CL_SLOTS];
@@ -196,20 +201,26 @@ engram_status eg_cl_read_slot(eg_opencl *cl, eg_cl_slot slot, void *bytes, size_
 /* A buffer over the host's own memory, for devices that share it. */
 engram_status eg_cl_lend(eg_opencl *cl, const void *bytes, size_t size, cl_mem *memory,
                          engram_error *error);
+/* Queues the copying of bytes into a slot, beside what the queue does; they and the slot are not touched until
+ * eg_cl_await_upload, after which what is queued finds them there. */
+engram_status eg_cl_upload(eg_opencl *cl, eg_cl_slot slot, const void *bytes, size_t size, cl_event *event, engram_error *error);
+/* Releases the event. */
+engram_status eg_cl_await_upload(eg_opencl *cl, cl_event *event, engram_error *error);
 /* Waits until nothing queued is left that may still touch memory of the batch. */
 void eg_cl_drain(eg_opencl *cl);
 
 /* ---- resident.c ---- */
 
 typedef struct eg_cl_span { /* rows in one buffer */
-    cl_mem memory;
+    cl_mem memory;       /* NULL: far, which passes through tiles at each scan */
     const uint8_t *lent; /* where it is in the host's memory, or NULL: a copy */
     size_t rows, capacity;
 } eg_cl_span;
 
 struct eg_resident {
-    eg_cl_span *spans;
+    eg_cl_span *spans; /* behind a far one all are far */
     size_t count, capacity;
+    size_t copied; /* bytes of buffers that hold copies */
 };
 
 /* ---- entries of the table (backend.h says what they do) ---- */

@@ -2,8 +2,9 @@
  *
  * A device that shares the host's memory scans the lent vectors in place; rows lent next to the
  * last ones become one span with them, so that a store that grows by small steps keeps few. Other
- * devices get copies, in buffers taken somewhat larger than asked for. Appending is all or
- * nothing: what it replaces is let go only when it is done. */
+ * devices get copies, in buffers taken somewhat larger than asked for, as many as they have room
+ * for; what comes then is only remembered, and passes through tiles at each scan (top_k.c). Appending
+ * is all or nothing: what it replaces is let go only when it is done. */
 #include "base/memory.h"
 #include "base/status.h"
 #include "compute/opencl/opencl.h"
@@ -81,10 +82,12 @@ static engram_status make_room(eg_opencl *cl, eg_resident *r, size_t count, size
     size_t held = r->count ? r->spans[r->count - 1].capacity : 0;
     size_t rows = count > held ? count : held;
     rows = smaller(rows > ROWS_MIN ? rows : ROWS_MIN, rows_max);
+    rows = smaller(rows, (cl->limits.resident_size - r->copied) / VECTOR);
     eg_cl_span *span = add_span(r, error);
     if (!span)
         return ENGRAM_NO_MEMORY;
     span->capacity = rows;
+    r->copied += rows * VECTOR;
     return EG_CL_MAKE(error, span->memory, code, clCreateBuffer, cl->context, CL_MEM_READ_ONLY,
                       rows * VECTOR, NULL);
 }
@@ -102,6 +105,33 @@ static engram_status copy(eg_opencl *cl, eg_resident *r, const uint8_t *vectors,
     return ENGRAM_OK;
 }
 
+static bool is_far(const eg_cl_span *span)
+{
+    return span->memory == NULL;
+}
+
+/* Whether the device has room for one more copy. */
+static bool has_room(const eg_opencl *cl, const eg_resident *r)
+{
+    const eg_cl_span *last = r->count ? &r->spans[r->count - 1] : NULL;
+    if (last && is_far(last))
+        return false;
+    return (last && !last->lent && last->rows < last->capacity) || cl->limits.resident_size - r->copied >= VECTOR;
+}
+
+static engram_status remember(eg_resident *r, const uint8_t *vectors, size_t count, engram_error *error)
+{
+    eg_cl_span *last = r->count ? &r->spans[r->count - 1] : NULL;
+    if (!last || !is_far(last) || last->lent + last->rows * VECTOR != vectors) {
+        last = add_span(r, error);
+        if (!last)
+            return ENGRAM_NO_MEMORY;
+        last->lent = vectors;
+    }
+    last->rows = last->capacity = last->rows + count;
+    return ENGRAM_OK;
+}
+
 static engram_status append(eg_opencl *cl, eg_resident *r, const uint8_t *vectors, size_t count,
                             engram_error *error)
 {
@@ -109,6 +139,10 @@ static engram_status append(eg_opencl *cl, eg_resident *r, const uint8_t *vector
     bool lends = cl->shares_memory && (uintptr_t)vectors % ALIGNMENT == 0;
     while (count > 0) {
         size_t taken = 0;
+        if (!lends && !has_room(cl, r)) {
+            EG_TRY(remember(r, vectors, count, error));
+            break;
+        }
         EG_TRY((lends ? lend : copy)(cl, r, vectors, count, rows_max, &taken, error));
         vectors += taken * VECTOR;
         count -= taken;
@@ -117,8 +151,9 @@ static engram_status append(eg_opencl *cl, eg_resident *r, const uint8_t *vector
 }
 
 /* Back to count spans, of which `last` was the last. */
-static void restore(eg_resident *r, size_t count, eg_cl_span last)
+static void restore(eg_resident *r, size_t count, eg_cl_span last, size_t copied)
 {
+    r->copied = copied;
     for (size_t i = count; i < r->count; i++)
         release(r->spans[i].memory);
     r->count = count;
@@ -133,12 +168,12 @@ engram_status eg_cl_resident_append(eg_backend *backend, eg_resident *resident,
 {
     eg_opencl *cl = (eg_opencl *)backend;
     pthread_mutex_lock(&cl->mutex);
-    size_t spans = resident->count;
+    size_t spans = resident->count, copied = resident->copied;
     eg_cl_span last = spans ? resident->spans[spans - 1] : (eg_cl_span){0};
     engram_status status = append(cl, resident, vectors, count, error);
     if (status != ENGRAM_OK) {
         eg_cl_drain(cl);
-        restore(resident, spans, last);
+        restore(resident, spans, last, copied);
     } else if (spans > 0 && resident->spans[spans - 1].memory != last.memory) {
         release(last.memory);
     }

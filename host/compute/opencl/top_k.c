@@ -4,7 +4,10 @@
  * Tiles come in row order and keep their k best, so a row enters a query's list only by more
  * matches than its worst hit: that bar goes to the device with each tile, and soon almost no row
  * passes it. The first tiles are small for that reason. Scores, the largest buffer, are bounded by
- * pairs_max whatever the numbers of rows and queries. */
+ * pairs_max whatever the numbers of rows and queries.
+ *
+ * Rows that the device has no room for come last, in pieces that are copied to it while those before
+ * them are scanned, for all queries at once. */
 #include <stdlib.h>
 #include <string.h>
 
@@ -204,23 +207,18 @@ static void set_rows(tile *t, size_t rows, uint32_t k)
     t->k = k < rows ? k : (cl_uint)rows;
 }
 
-static engram_status scan_rows(scan *s, const eg_resident *resident, engram_error *error)
+/* Rows of one buffer, of which the first is `row` in the resident set. *pairs: of the next tile. */
+static engram_status scan_rows(scan *s, cl_mem memory, size_t count, size_t row, size_t *pairs, engram_error *error)
 {
-    const eg_cl_limits *limits = &s->cl->limits;
-    size_t pairs = limits->pairs_first;
-    cl_ulong row = 0;
-    for (size_t i = 0; i < resident->count; i++) {
-        const eg_cl_span *span = &resident->spans[i];
-        size_t rows;
-        for (size_t first = 0; first < span->rows; first += rows, row += rows) {
-            size_t most = pairs / s->query_count / ROWS_ALIGNED * ROWS_ALIGNED;
-            most = most > ROWS_ALIGNED ? most : ROWS_ALIGNED;
-            rows = span->rows - first < most ? span->rows - first : most;
-            tile t = {.memory = span->memory, .first = first, .row = row};
-            set_rows(&t, rows, s->k);
-            EG_TRY(scan_tile(s, &t, error));
-            pairs = pairs < limits->pairs_max / 2 ? 2 * pairs : limits->pairs_max;
-        }
+    size_t rows;
+    for (size_t first = 0; first < count; first += rows) {
+        size_t most = *pairs / s->query_count / ROWS_ALIGNED * ROWS_ALIGNED;
+        most = most > ROWS_ALIGNED ? most : ROWS_ALIGNED;
+        rows = count - first < most ? count - first : most;
+        tile t = {.memory = memory, .first = first, .row = row + first};
+        set_rows(&t, rows, s->k);
+        EG_TRY(scan_tile(s, &t, error));
+        *pairs = *pairs < s->cl->limits.pairs_max / 2 ? 2 * *pairs : s->cl->limits.pairs_max;
     }
     return ENGRAM_OK;
 }
@@ -232,41 +230,128 @@ static engram_status load_queries(scan *s, const uint8_t *queries, engram_error 
     return eg_cl_write_slot(s->cl, EG_CL_QUERIES, queries, s->query_count * VECTOR, error);
 }
 
-static engram_status load_live(scan *s, const eg_resident *resident, const uint64_t *live,
-                               engram_error *error)
+static engram_status load_live(scan *s, size_t rows, const uint64_t *live, engram_error *error)
 {
-    size_t rows = 0;
-    for (size_t i = 0; i < resident->count; i++)
-        rows += resident->spans[i].rows;
     s->has_live = live && rows > 0;
     if (!s->has_live)
         return ENGRAM_OK;
     return eg_cl_write_slot(s->cl, EG_CL_LIVE, live, (rows + 63) / 64 * sizeof *live, error);
 }
 
-/* hits and counts start at the batch's first query. */
-static engram_status scan_batch(scan *s, const eg_resident *resident, const uint8_t *queries,
-                                engram_error *error)
+/* All queries of a call, batch by batch. */
+typedef struct call {
+    scan scan; /* hits and counts: of all */
+    const uint8_t *queries;
+    size_t query_count;
+    const eg_resident *resident;
+} call;
+
+/* The batch that begins with this query. */
+static engram_status choose_batch(const call *c, size_t first, scan *s, engram_error *error)
 {
-    memset(s->counts, 0, s->query_count * sizeof *s->counts);
-    EG_TRY(load_queries(s, queries, error));
-    return scan_rows(s, resident, error);
+    size_t most = c->scan.cl->limits.query_count, left = c->query_count - first;
+    *s = c->scan;
+    s->query_count = left < most ? left : most;
+    s->hits += first * s->k;
+    s->counts += first;
+    return load_queries(s, c->queries + first * VECTOR, error);
 }
 
-static engram_status top_k(scan *s, const eg_resident *resident, const uint8_t *queries,
-                           size_t query_count, const uint64_t *live, engram_error *error)
+/* The rows that are on the device. */
+static engram_status scan_near(call *c, engram_error *error)
 {
-    size_t most = s->cl->limits.query_count;
-    EG_TRY(load_live(s, resident, live, error));
-    while (query_count > 0) {
-        s->query_count = query_count < most ? query_count : most;
-        EG_TRY(scan_batch(s, resident, queries, error));
-        queries += s->query_count * VECTOR;
-        s->hits += s->query_count * s->k;
-        s->counts += s->query_count;
-        query_count -= s->query_count;
+    scan s;
+    for (size_t q = 0; q < c->query_count; q += s.query_count) {
+        size_t pairs = c->scan.cl->limits.pairs_first, row = 0;
+        engram_status status = choose_batch(c, q, &s, error);
+        for (size_t i = 0; i < c->resident->count && status == ENGRAM_OK; i++) {
+            const eg_cl_span *span = &c->resident->spans[i];
+            if (!span->memory)
+                break;
+            status = scan_rows(&s, span->memory, span->rows, row, &pairs, error);
+            row += span->rows;
+        }
+        c->scan.found = s.found;
+        c->scan.found_capacity = s.found_capacity;
+        EG_TRY(status);
     }
     return ENGRAM_OK;
+}
+
+/* A piece of the rows that are not on the device. */
+typedef struct piece {
+    size_t span, first; /* row in the span */
+    size_t rows, row;   /* row in the resident set; rows 0: there is none any more */
+    eg_cl_slot slot;
+    cl_event event;
+} piece;
+
+/* Goes on to the next piece, from one of no rows to the first, and queues its copying. */
+static engram_status fetch_next(const call *c, piece *p, engram_error *error)
+{
+    eg_opencl *cl = c->scan.cl;
+    const eg_resident *r = c->resident;
+    size_t size = cl->limits.tile_size < cl->info.allocation_max ? cl->limits.tile_size : cl->info.allocation_max;
+    size_t most = size / VECTOR / ROWS_ALIGNED * ROWS_ALIGNED;
+    most = most > ROWS_ALIGNED ? most : ROWS_ALIGNED;
+    p->first += p->rows;
+    p->row += p->rows;
+    p->rows = 0;
+    while (p->span < r->count && (r->spans[p->span].memory || p->first == r->spans[p->span].rows)) {
+        p->row += r->spans[p->span].memory ? r->spans[p->span].rows : 0;
+        p->span++;
+        p->first = 0;
+    }
+    if (p->span == r->count)
+        return ENGRAM_OK;
+    const eg_cl_span *span = &r->spans[p->span];
+    p->rows = span->rows - p->first < most ? span->rows - p->first : most;
+    p->slot = p->slot == EG_CL_TILE ? EG_CL_TILE_OTHER : EG_CL_TILE;
+    return eg_cl_upload(cl, p->slot, span->lent + p->first * VECTOR, p->rows * VECTOR, &p->event, error);
+}
+
+static engram_status scan_piece(call *c, const piece *p, engram_error *error)
+{
+    scan s;
+    for (size_t q = 0; q < c->query_count; q += s.query_count) {
+        size_t pairs = c->scan.cl->limits.pairs_first;
+        engram_status status = choose_batch(c, q, &s, error);
+        if (status == ENGRAM_OK)
+            status = scan_rows(&s, c->scan.cl->slots[p->slot].memory, p->rows, p->row, &pairs, error);
+        c->scan.found = s.found;
+        c->scan.found_capacity = s.found_capacity;
+        EG_TRY(status);
+    }
+    return ENGRAM_OK;
+}
+
+/* When a piece is scanned, its kernels are done: the next but one may take its place. */
+static engram_status scan_far(call *c, engram_error *error)
+{
+    piece next = {.slot = EG_CL_TILE};
+    engram_status status = fetch_next(c, &next, error);
+    while (status == ENGRAM_OK && next.rows > 0) {
+        piece now = next;
+        next.event = NULL;
+        status = eg_cl_await_upload(c->scan.cl, &now.event, error);
+        if (status == ENGRAM_OK)
+            status = fetch_next(c, &next, error);
+        if (status == ENGRAM_OK)
+            status = scan_piece(c, &now, error);
+    }
+    EG_CL_RELEASE(clReleaseEvent, next.event);
+    return status;
+}
+
+static engram_status top_k(call *c, const uint64_t *live, engram_error *error)
+{
+    size_t rows = 0;
+    for (size_t i = 0; i < c->resident->count; i++)
+        rows += c->resident->spans[i].rows;
+    memset(c->scan.counts, 0, c->query_count * sizeof *c->scan.counts);
+    EG_TRY(load_live(&c->scan, rows, live, error));
+    EG_TRY(scan_near(c, error));
+    return scan_far(c, error);
 }
 
 engram_status eg_cl_top_k(eg_backend *backend, const eg_resident *resident, const uint8_t *queries,
@@ -274,16 +359,19 @@ engram_status eg_cl_top_k(eg_backend *backend, const eg_resident *resident, cons
                           eg_hit *hits, uint32_t *counts, engram_error *error)
 {
     eg_opencl *cl = (eg_opencl *)backend;
-    scan s = {.cl = cl, .k = k, .minimum = minimum, .hits = hits, .counts = counts};
+    call c = {.scan = {.cl = cl, .k = k, .minimum = minimum, .hits = hits, .counts = counts},
+              .queries = queries,
+              .query_count = query_count,
+              .resident = resident};
     engram_status status;
-    s.merged = eg_alloc_zero(2 * (size_t)k, sizeof *s.merged);
-    if (!s.merged)
+    c.scan.merged = eg_alloc_zero(2 * (size_t)k, sizeof *c.scan.merged);
+    if (!c.scan.merged)
         return eg_fail(error, ENGRAM_NO_MEMORY, "no memory for %u hits", k);
     pthread_mutex_lock(&cl->mutex);
-    status = top_k(&s, resident, queries, query_count, live, error);
+    status = top_k(&c, live, error);
     eg_cl_drain(cl);
     pthread_mutex_unlock(&cl->mutex);
-    eg_free(s.merged);
-    eg_free(s.found);
+    eg_free(c.scan.merged);
+    eg_free(c.scan.found);
     return status;
 }

@@ -56,7 +56,9 @@ static const eg_cl_limits tiny_limits = {.staging_size = 5000,
                                          .query_count = 3,
                                          .pairs_first = 200,
                                          .pairs_max = 1500,
-                                         .span_size = 150 * VECTOR};
+                                         .span_size = 150 * VECTOR,
+                                         .resident_size = 400 * VECTOR,
+                                         .tile_size = 70 * VECTOR};
 
 eg_backend *fixture_open(eg_cl_form form, bool tiny)
 {
