@@ -129,8 +129,8 @@ static bool run(const candidate *scalar, const candidate *list, size_t count, ui
                 printf("%s differs from %s: --seed %" PRIu64 " --chunks 1\n", list[i].name, scalar->name, b.seed);
         }
         done += b.count;
-        if (done / 10000000 != told) {
-            told = done / 10000000;
+        if (done / 1000000 != told) {
+            told = done / 1000000;
             printf("%" PRIu64 " chunks\n", done);
             fflush(stdout);
         }
