@@ -2,6 +2,7 @@
 #include "compute/device_parts.h"
 
 #include <cpuid.h>
+#include <glob.h>
 #include <stdio.h>
 #include <string.h>
 #include <unistd.h>
@@ -69,7 +70,7 @@ static eg_device_info cpu_info(const struct table *table)
     return info;
 }
 
-size_t eg_device_list(eg_device_info *infos, size_t capacity)
+static size_t list_cpu(eg_device_info *infos, size_t capacity)
 {
     size_t count = 0;
     for (size_t i = 0; i < TABLE_COUNT; i++) {
@@ -79,6 +80,12 @@ size_t eg_device_list(eg_device_info *infos, size_t capacity)
             infos[count] = cpu_info(&tables[i]);
         count++;
     }
+    return count;
+}
+
+size_t eg_device_list(eg_device_info *infos, size_t capacity)
+{
+    size_t count = list_cpu(infos, capacity);
     size_t room = capacity > count ? capacity - count : 0;
     return count + list_opencl(room > 0 ? infos + count : NULL, room);
 }
@@ -89,12 +96,12 @@ typedef struct listing {
     eg_device_info infos[DEVICES_MAX];
 } listing;
 
-static listing *listing_create(void)
+static listing *listing_create(bool has_opencl)
 {
     listing *l = eg_alloc_zero(1, sizeof *l);
     if (l == NULL)
         return NULL;
-    l->count = eg_device_list(l->infos, DEVICES_MAX);
+    l->count = has_opencl ? eg_device_list(l->infos, DEVICES_MAX) : list_cpu(l->infos, DEVICES_MAX);
     if (l->count > DEVICES_MAX)
         l->count = DEVICES_MAX;
     return l;
@@ -207,15 +214,39 @@ static engram_status open_auto(const listing *l, eg_pool *pool, eg_device **devi
     return eg_device_create(other, &plan, gpu, eg_cpu_flags(), pool, device, error);
 }
 
+/* Whether the system has a file of a GPU's driver. Asking OpenCL loads every implementation there is, with its compiler: a
+ * tenth of a second, which is most of what a small run takes. */
+static bool may_have_gpu(void)
+{
+    static const char *const patterns[] = {"/dev/nvidiactl", "/dev/dri/renderD*", "/dev/kfd",
+                                           "/dev/dxg",       "/dev/mali*",        "/dev/kgsl-3d*"};
+    bool is_there = false;
+    for (size_t i = 0; i < sizeof patterns / sizeof *patterns && !is_there; i++) {
+        glob_t files = {0};
+        is_there = glob(patterns[i], GLOB_NOSORT, NULL, &files) == 0;
+        globfree(&files);
+    }
+    return is_there;
+}
+
+static bool is_table(const char *spec)
+{
+    for (size_t i = 0; i < TABLE_COUNT; i++)
+        if (strcmp(tables[i].spec, spec) == 0 && (tables[i].flags & ~eg_cpu_flags()) == 0)
+            return true;
+    return false;
+}
+
 engram_status eg_device_open(const char *spec, eg_pool *pool, eg_device **device,
                              engram_error *error)
 {
-    listing *l = listing_create();
+    const bool is_auto = spec == NULL || strcmp(spec, "auto") == 0;
+    listing *l = listing_create(is_auto ? may_have_gpu() : !is_table(spec));
     if (l == NULL)
         return eg_fail(error, ENGRAM_NO_MEMORY, "no memory to list the devices");
     engram_status status;
     const eg_device_info *info = spec == NULL ? NULL : find(l, spec);
-    if (spec == NULL || strcmp(spec, "auto") == 0)
+    if (is_auto)
         status = open_auto(l, pool, device, error);
     else if (info == NULL)
         status = refuse(l, spec, error);
