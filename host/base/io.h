@@ -65,6 +65,8 @@ struct eg_io {
                           engram_status (*entry)(void *context, const char *name), void *context, engram_error *error);
     /* ENGRAM_OK and the size and blocks on disk, or ENGRAM_NOT_FOUND. */
     engram_status (*stat)(eg_io *io, const char *path, uint64_t *size, uint64_t *disk_size, engram_error *error);
+    /* Bytes of the file system that path is on: those that may be used yet, and all. NULL: it cannot be told. */
+    engram_status (*space)(eg_io *io, const char *path, uint64_t *unused, uint64_t *total, engram_error *error);
 
     /* Maps [offset, offset + size) read-only; offset is page-aligned. A page that cannot be read later (the file was cut
      * short, the disk failed) reads as zeros, and eg_map_guard_lost(*bytes) is true from then on: ask after use. */

@@ -14,6 +14,7 @@
 #include <string.h>
 #include <sys/mman.h>
 #include <sys/stat.h>
+#include <sys/statvfs.h>
 #include <sys/uio.h>
 #include <unistd.h>
 
@@ -431,6 +432,17 @@ static engram_status posix_lock(eg_io *io, eg_file *file, uint64_t offset, eg_lo
     return ENGRAM_OK;
 }
 
+static engram_status posix_space(eg_io *io, const char *path, uint64_t *unused, uint64_t *total, engram_error *error)
+{
+    struct statvfs about;
+    (void)io;
+    if (statvfs(path, &about) != 0)
+        return eg_fail_os(error, errno, "cannot see how much room there is at %s", path);
+    *unused = (uint64_t)about.f_bavail * about.f_frsize;
+    *total = (uint64_t)about.f_blocks * about.f_frsize;
+    return ENGRAM_OK;
+}
+
 eg_io *eg_io_posix(void)
 {
     static eg_io posix = {
@@ -452,6 +464,7 @@ eg_io *eg_io_posix(void)
         .mkdir = posix_mkdir,
         .list = posix_list,
         .stat = posix_stat,
+        .space = posix_space,
         .map = posix_map,
         .unmap = posix_unmap,
         .lock = posix_lock,

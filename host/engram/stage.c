@@ -305,11 +305,20 @@ void eg_stage_write(const eg_stage *s, eg_buffer *out)
         eg_ops_chunk(out, ids[i], &s->chunks[i]);
 }
 
+engram_status eg_stage_check_room(const eg_stage *s, engram_error *error)
+{
+    uint64_t size = 0;
+    for (size_t i = 0; i < s->count; i++)
+        size += s->chunks[i].correction.size;
+    return eg_store_check_room(s->engram->store, size, s->count, error);
+}
+
 engram_status eg_stage_spill(eg_stage *s, engram_error *error)
 {
     eg_engram *e = s->engram;
     if (s->count == 0)
         return ENGRAM_OK;
+    EG_TRY(eg_stage_check_room(s, error));
     const uint64_t *ids = s->ids + s->id_count - s->count;
     s->spilled = true;
     eg_version newest;

@@ -40,6 +40,8 @@ size_t eg_stage_memory(const eg_stage *stage);
 
 /* One chunk, 1 to EG_CHUNK_BYTES_MAX bytes: found or staged. */
 engram_status eg_stage_chunk(eg_stage *stage, const uint8_t *bytes, size_t size, eg_chunk_ref *ref, engram_error *error);
+/* eg_store_check_room for what waits. */
+engram_status eg_stage_check_room(const eg_stage *stage, engram_error *error);
 /* Everything that waits goes into the store (not synced), and out of memory. */
 engram_status eg_stage_spill(eg_stage *stage, engram_error *error);
 /* For the committing thread: what waits goes into the store under real ids, as part of a version, and stays in

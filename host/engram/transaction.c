@@ -196,6 +196,7 @@ static engram_status commit(engram_transaction *tx, uint64_t *version, engram_er
                    .found_max = tx->stage.found_max};
     c.entry.durability = eg_durability_of(e, tx->options.durability);
     EG_TRY(secure_stage(tx, error));
+    EG_TRY(eg_stage_check_room(&tx->stage, error));
     if (!tx->has_turn)
         pthread_rwlock_rdlock(&e->turn);
     engram_error inner = {0};

@@ -220,6 +220,10 @@ static engram_status store_fresh(eg_ingest *ingest, engram_error *error)
     for (size_t i = 0; i < s->fresh_count; i++)
         s->chunks[i].spread = s->spreads[i];
     EG_TRY(eg_correct_all(ingest, error));
+    uint64_t size = 0;
+    for (size_t i = 0; i < s->fresh_count; i++)
+        size += s->chunks[i].correction.size;
+    EG_TRY(eg_store_check_room(eg_engram_store(ingest->engram), size, s->fresh_count, error));
     EG_TRY(
         eg_store_append(eg_engram_store(ingest->engram), s->chunks, s->fresh_count, s->ids, error));
     if (s->recall != NULL)

@@ -94,6 +94,8 @@ struct eg_store {
     atomic_bool failed;
     engram_error failure;
 
+    atomic_int_least64_t room; /* bytes that may be appended before the disk is looked at again */
+
     pthread_mutex_t scratch_lock;
     struct eg_scratch *scratch; /* idle ones */
     size_t scratch_count;

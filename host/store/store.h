@@ -87,6 +87,10 @@ typedef struct eg_new_chunk {
     eg_view correction;    /* stored_size bytes */
 } eg_new_chunk;
 
+/* Whether the disk has room for count chunks more, whose corrections take size bytes, beside a reserve: so much stays free
+ * that what is under way can be ended, and files removed, after new data is refused with ENGRAM_NO_SPACE. An append that
+ * meets a full disk is the end of a store; one that is refused before it is not begun. Looks at the disk now and then. */
+engram_status eg_store_check_room(eg_store *store, uint64_t size, size_t count, engram_error *error);
 /* Appends count chunks, side by side: chunks of other threads come before or after; ids[i] are their
  * ids, rising. They can be read and found at once, in this process; durable after eg_store_sync. Seals and
  * starts segments as needed. ENGRAM_INVALID for what no chunk can be, or an id that is too low: nothing has

@@ -16,6 +16,7 @@ struct eg_faulty {
     unsigned kinds, how; /* the plan */
     uint64_t fail_at, seen, hits;
     int os_error;
+    uint64_t unused, total; /* total 0: what the disk says */
 };
 
 static eg_faulty *twin_of(eg_io *io)
@@ -235,6 +236,20 @@ static engram_status faulty_stat(eg_io *io, const char *path, uint64_t *size, ui
     return real->stat(real, path, size, disk_size, error);
 }
 
+static engram_status faulty_space(eg_io *io, const char *path, uint64_t *unused, uint64_t *total, engram_error *error)
+{
+    eg_faulty *f = twin_of(io);
+    int os_error = strike(io, EG_FAULTY_STAT);
+    if (os_error != 0)
+        return eg_fail_os(error, os_error, "cannot look at %s", path);
+    pthread_mutex_lock(&f->mutex);
+    bool is_set = f->total != 0;
+    *unused = f->unused;
+    *total = f->total;
+    pthread_mutex_unlock(&f->mutex);
+    return is_set ? ENGRAM_OK : f->real->space(f->real, path, unused, total, error);
+}
+
 static engram_status faulty_map(eg_io *io, eg_file *file, uint64_t offset, size_t size,
                                 const uint8_t **bytes, engram_error *error)
 {
@@ -283,10 +298,19 @@ static const eg_io faulty_table = {
     .mkdir = faulty_mkdir,
     .list = faulty_list,
     .stat = faulty_stat,
+    .space = faulty_space,
     .map = faulty_map,
     .unmap = faulty_unmap,
     .lock = faulty_lock,
 };
+
+void eg_faulty_set_space(eg_faulty *faulty, uint64_t unused, uint64_t total)
+{
+    pthread_mutex_lock(&faulty->mutex);
+    faulty->unused = unused;
+    faulty->total = total;
+    pthread_mutex_unlock(&faulty->mutex);
+}
 
 engram_status eg_faulty_create(eg_io *real, eg_faulty **out)
 {

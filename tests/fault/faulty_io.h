@@ -66,6 +66,8 @@ eg_io *eg_faulty_io(eg_faulty *faulty);
 /* The n-th call from now (1 = next) of any of these kinds fails with os_error; n 0: none does.
  * Replaces the plan before. */
 void eg_faulty_fail_at(eg_faulty *faulty, unsigned kinds, uint64_t n, int os_error, unsigned how);
+/* What the disk says of its room from now on; total 0: the truth. */
+void eg_faulty_set_space(eg_faulty *faulty, uint64_t unused, uint64_t total);
 /* Calls that failed by the present plan. */
 uint64_t eg_faulty_hits(eg_faulty *faulty);
 /* Calls of these kinds since creation, failed ones included. */
