@@ -6,7 +6,7 @@
 #include "base/clock.h"
 #include "base/memory.h"
 
-enum { SWALLOW_EARLY = 1 << 20, SWALLOW_MAX = 64 << 20 };
+enum { SWALLOW_EARLY = 1 << 20, SWALLOW_MAX = 64 << 20, SWALLOW_REST = 1 << 30 };
 
 static eg_server *server_of(const eg_exchange *x)
 {
@@ -257,12 +257,15 @@ static engram_status gather(eg_exchange *x, const char *bytes, size_t *size, eng
     return ENGRAM_OK;
 }
 
+/* A client sees a reply only when its body is through: what comes after a refusal is let pass, unless there is much of it. */
 static enum MHD_Result swallow(eg_exchange *x, size_t *size)
 {
+    x->swallowed += *size;
     x->received += *size;
     eg_deadline_move(server_of(x)->deadlines, x->link, *size);
     *size = 0;
-    return x->received <= SWALLOW_MAX ? MHD_YES : MHD_NO;
+    bool ends_soon = x->body_size != EG_SIZE_UNKNOWN && x->body_size - (x->received - x->swallowed) <= SWALLOW_REST;
+    return ends_soon || x->swallowed <= SWALLOW_MAX ? MHD_YES : MHD_NO;
 }
 
 static enum MHD_Result on_body(eg_exchange *x, const char *bytes, size_t *size)

@@ -32,6 +32,7 @@ typedef struct eg_exchange {
     uint64_t start_ns;
     uint64_t body_size;      /* as announced; EG_SIZE_UNKNOWN: chunked */
     uint64_t received, sent; /* bytes of bodies */
+    uint64_t swallowed;      /* of them, after a refusal */
     uint8_t *buffer;         /* a piece of the body, or of the reply */
     size_t fill, at, capacity;
     bool ends;               /* what is in the buffer is the last of the body, or of what is pulled */

@@ -567,6 +567,41 @@ test_disk_full() {
   says 'No space left'
 }
 
+# An upload larger than the disk is refused, with a reply, and nothing else is.
+test_disk_full_of_a_server() {
+  unshare -m true 2>/dev/null || { say "  (left out: no mounts here)" && return; }
+  mkdir small
+  unshare -m bash -c '
+    mount -t tmpfs -o size=240m none small || exit 99
+    cd small && "$1" init -q -e e || exit 98
+    "$1" serve -e e --listen 127.0.0.1:0 --access-log none >said 2>log & server=$!
+    until grep -qs "^ready" said; do sleep 0.1; done
+    at=http://127.0.0.1:$(sed -n "s/^ready .*:\([0-9]*\)$/\1/p" said)/v1/files
+    put() { # PATH SIZE CODE
+      head -c "$2" /dev/urandom >../body
+      [ "$(curl -sS -o ../reply -w "%{http_code}" -T ../body "$at/$1")" = "$3" ] || { cat ../reply; exit "$4"; }
+    }
+    put small 100 201 97
+    put some 20M 201 96
+    put large 300M 507 95
+    grep -q "No space left for more" ../reply || exit 94
+    [ "$(curl -sS -o ../reply -w "%{http_code}" -X DELETE "$at/some")" = 204 ] || exit 93
+    kill $server && wait $server || exit 92
+    "$1" snapshot keep -q -e e --every 0 --last 1 >../said || exit 91
+    "$1" gc -q -e e >../said || exit 91
+    "$1" verify -q -e e >../said || exit 90
+    "$1" serve -e e --listen 127.0.0.1:0 --access-log none >said 2>log & server=$!
+    sleep 0.2; until grep -qs "^ready" said; do sleep 0.1; done
+    at=http://127.0.0.1:$(sed -n "s/^ready .*:\([0-9]*\)$/\1/p" said)/v1/files
+    put more 20M 201 89
+    curl -sS "$at/more" | cmp - ../body || exit 88
+    kill $server && wait $server || exit 87
+  ' - "$engram" >"$work/out" 2>"$work/err"
+  local code=$?
+  [ "$code" -ne 99 ] || { say "  (left out: no mounts here)" && return; }
+  [ "$code" -eq 0 ] || die "step $code failed"
+}
+
 test_hostile_output() {
   mkdir -p in/sub outside out/in
   printf x >in/sub/x
