@@ -58,7 +58,7 @@ static const eg_cl_limits tiny_limits = {.staging_size = 5000,
                                          .pairs_max = 1500,
                                          .span_size = 150 * VECTOR,
                                          .resident_size = 400 * VECTOR,
-                                         .tile_size = 70 * VECTOR};
+                                         .tile_size = 500 * VECTOR};
 
 eg_backend *fixture_open(eg_cl_form form, bool tiny)
 {
