@@ -1,7 +1,7 @@
 /* A copy of one version as an engram of its own, while the other is in use.
  *
  * The chunks that the version holds go over as they are stored, under their ids, each checked on
- * the way; then the tree, key by key, without the names of snapshots, whose versions are not there.
+ * the way; a delta whose base the version does not hold is packed alone. Then the tree, key by key, without the names of snapshots, whose versions are not there.
  * All of it under another name, DIRECTORY.part: the copy is there whole or not at all. */
 #include <string.h>
 
@@ -9,6 +9,7 @@
 #include "base/status.h"
 #include "engram/internal.h"
 #include "engram/look.h"
+#include "store/id_set.h"
 
 enum { BATCH = 64, KEYS_PER_FLUSH = 50000 };
 
@@ -20,7 +21,8 @@ typedef struct copying {
     eg_buffer corrections[BATCH];
     uint64_t ids[BATCH];
     size_t count;
-    uint64_t last; /* the chunk copied last */
+    uint64_t last;  /* the chunk copied last */
+    eg_id_set held; /* by the version */
     uint8_t *bytes;
 } copying;
 
@@ -44,7 +46,6 @@ static engram_status append_batch(copying *c, engram_error *error)
     return ENGRAM_OK;
 }
 
-/* A delta is stored alone: its base may not be part of the version. */
 static engram_status pack_alone(copying *c, size_t size, engram_error *error)
 {
     eg_new_chunk *chunk = &c->chunks[c->count];
@@ -76,13 +77,22 @@ static engram_status copy_chunk(void *context, uint64_t id, uint64_t inode, uint
     EG_TRY(eg_store_read(c->from->store, id, c->bytes, c->from->chunker.size_max, &size, error));
     EG_TRY(eg_store_export(c->from->store, id, &c->chunks[c->count], c->vectors[c->count],
                            &c->corrections[c->count], error));
-    if (c->chunks[c->count].base != 0)
+    uint64_t base = c->chunks[c->count].base;
+    if (base != 0 && !eg_id_set_has(&c->held, base))
         EG_TRY(pack_alone(c, size, error));
     return ++c->count == BATCH ? append_batch(c, error) : ENGRAM_OK;
 }
 
+static engram_status note_held(void *context, uint64_t id, uint64_t inode, uint32_t count, engram_error *error)
+{
+    copying *c = context;
+    (void)inode, (void)count;
+    return eg_id_set_add(&c->held, id) ? ENGRAM_OK : no_memory(error);
+}
+
 static engram_status copy_chunks(copying *c, engram_error *error)
 {
+    EG_TRY(eg_fs_holders(c->root, 0, note_held, c, error));
     c->bytes = eg_alloc(c->from->chunker.size_max);
     if (c->bytes == NULL)
         return no_memory(error);
@@ -186,6 +196,7 @@ static engram_status copy_to(engram_view *view, const char *directory, engram_er
     engram_status closing = eg_engram_close(&c->to, error);
     for (size_t i = 0; i < BATCH; i++)
         eg_buffer_fini(&c->corrections[i]);
+    eg_id_set_fini(&c->held);
     eg_free(c->bytes);
     eg_free(c);
     return status == ENGRAM_OK ? closing : status;
