@@ -62,6 +62,8 @@ static const char *condition_of(const engram_expected *expected, char line[EG_TO
         return NULL;
     if (expected->what == ENGRAM_NONE)
         return "If-None-Match: *";
+    if (expected->what == ENGRAM_THERE)
+        return "If-Match: *";
     snprintf(line, EG_TOKEN_SIZE + 32, "If-Match: \"%" PRIu64 ".%" PRIu64 "\"", expected->inode,
              expected->version);
     return line;
@@ -151,6 +153,8 @@ static void put_expected(json_t *operation, const engram_expected *expected)
     const struct engram_stat stat = {.inode = expected->inode, .version = expected->version};
     if (expected->what == ENGRAM_NONE)
         eg_json_put(operation, "expect", json_string("none"));
+    if (expected->what == ENGRAM_THERE)
+        eg_json_put(operation, "expect", json_string("there"));
     if (expected->what != ENGRAM_TOKEN)
         return;
     if (expected->inode != 0)

@@ -19,12 +19,22 @@ static void on_progress(void *context, uint64_t bytes_done, uint64_t bytes_total
     eg_progress_show(&cli->progress, bytes_done, bytes_total, 0);
 }
 
+static bool is_cancelled(void *context)
+{
+    (void)context;
+    return atomic_load(&eg_signals_cancel);
+}
+
 static engram_status read_options(eg_cli *cli, engram_compact_options *o, engram_error *error)
 {
     *o = (engram_compact_options){.dry_run = eg_option_flag(cli, "dry-run"),
                                   .context = cli,
-                                  .progress = on_progress};
+                                  .progress = on_progress,
+                                  .is_cancelled = is_cancelled};
+    const double any = 1e-9;
     EG_TRY(eg_option_share(cli, "garbage", &o->garbage, error));
+    if (eg_option_text(cli, "garbage") != NULL && o->garbage < any)
+        o->garbage = any; /* 0 is for the defaults */
     return eg_option_size(cli, "rate", &o->rate, error);
 }
 
@@ -64,10 +74,6 @@ static void say(eg_cli *cli, const engram_compacted *done)
                   eg_text_bytes(a, done->bytes_after), eg_text_bytes(b, done->bytes_before));
     eg_output_say(cli, "tree      %s, of which %s are kept\n", eg_text_bytes(a, done->tree_bytes),
                   eg_text_bytes(b, done->tree_bytes_kept));
-    if (done->segments_damaged != 0)
-        eg_output_note(cli, "%" PRIu64 " damaged segments were left as they are; engram verify --repair "
-                            "mends what can be",
-                       done->segments_damaged);
 }
 
 /* Closing writes the tree anew: only then it can be told what is taken. */
@@ -86,6 +92,7 @@ static engram_status run(eg_cli *cli, compaction *compact, engram_error *error)
     engram_compacted done;
     uint64_t size, before, after;
     EG_TRY(read_options(cli, &o, error));
+    eg_signals_defer();
     EG_TRY(eg_cli_open(cli, o.dry_run, error));
     EG_TRY(eg_engram_disk_usage(cli->engram, &size, &before, error));
     EG_TRY(compact(cli->engram, &o, &done, error));
@@ -93,6 +100,10 @@ static engram_status run(eg_cli *cli, compaction *compact, engram_error *error)
     EG_TRY(eg_engram_disk_usage(cli->engram, &size, &after, error));
     fill_document(cli, &done, before, after);
     say(cli, &done);
+    if (done.segments_damaged != 0)
+        return eg_fail(error, ENGRAM_DAMAGED,
+                       "%" PRIu64 " damaged segments were left as they are; engram verify --repair mends what can be",
+                       done.segments_damaged);
     return ENGRAM_OK;
 }
 

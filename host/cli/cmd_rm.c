@@ -49,7 +49,7 @@ static engram_status check_kind(const removal *r, const char *path, const struct
 
 static bool holds(const engram_expected *expected, const struct engram_stat *stat)
 {
-    if (expected->what == ENGRAM_ANY)
+    if (expected->what == ENGRAM_ANY || expected->what == ENGRAM_THERE)
         return true;
     return expected->what == ENGRAM_TOKEN && expected->version == stat->version &&
            (expected->inode == 0 || expected->inode == stat->inode);

@@ -91,19 +91,25 @@ static engram_status plan(compacting *c, engram_error *error)
 
 /* ---- one run ---- */
 
+static bool must_end(const compacting *c)
+{
+    return atomic_load(&c->engram->compaction_ends) ||
+           (c->options->is_cancelled != NULL && c->options->is_cancelled(c->options->context));
+}
+
 /* In short pieces, since the engram may close meanwhile. */
-static void wait_until(const eg_engram *e, uint64_t until_ns)
+static void wait_until(const compacting *c, uint64_t until_ns)
 {
     const uint64_t piece = 50000000;
     for (uint64_t now; (now = eg_clock_monotonic_ns()) < until_ns;) {
         uint64_t left = until_ns - now;
-        if (atomic_load(&e->compaction_ends))
+        if (must_end(c))
             return;
         nanosleep(&(struct timespec){.tv_nsec = (long)(left < piece ? left : piece)}, NULL);
     }
 }
 
-/* Ends a compaction in the background when the engram closes. */
+/* Ends a compaction in the background when the engram closes, and one that its caller cancels. */
 static engram_status pace(void *context, uint64_t bytes, engram_error *error)
 {
     compacting *c = context;
@@ -112,10 +118,10 @@ static engram_status pace(void *context, uint64_t bytes, engram_error *error)
         c->options->progress(c->options->context,
                              c->bytes_done < c->bytes_total ? c->bytes_done : c->bytes_total,
                              c->bytes_total);
-    if (atomic_load(&c->engram->compaction_ends))
-        return eg_fail(error, ENGRAM_CANCELLED, "the compaction was ended");
+    if (must_end(c))
+        return eg_fail(error, ENGRAM_CANCELLED, "the compaction was ended: what it had done stays");
     if (c->options->rate != 0)
-        wait_until(c->engram, c->start_ns + (uint64_t)((double)c->bytes_done /
+        wait_until(c, c->start_ns + (uint64_t)((double)c->bytes_done /
                                                        (double)c->options->rate * 1e9));
     return ENGRAM_OK;
 }

@@ -440,6 +440,9 @@ engram_status eg_tx_expect(const eg_place *p, const engram_expected *expected, e
                                    "%s is there already, as %" PRIu64 ".%" PRIu64
                                    ": name that version to replace it",
                                    p->path, p->number, p->inode.modified_version);
+    if (expected->what == ENGRAM_THERE)
+        return p->found ? ENGRAM_OK
+                        : eg_fail(error, ENGRAM_CONFLICT, "%s is not there, where any version of it was expected", p->path);
     if (!p->found)
         return eg_fail(error, ENGRAM_CONFLICT,
                        "%s is not there, where version %" PRIu64 " of it was expected", p->path,
@@ -463,6 +466,10 @@ engram_status engram_expected_parse(const char *text, engram_expected *expected,
     *expected = (engram_expected){0};
     if (strcmp(text, "any") == 0)
         return ENGRAM_OK;
+    if (strcmp(text, "there") == 0) {
+        expected->what = ENGRAM_THERE;
+        return ENGRAM_OK;
+    }
     expected->what = strcmp(text, "none") == 0 ? ENGRAM_NONE : ENGRAM_TOKEN;
     if (expected->what == ENGRAM_NONE)
         return ENGRAM_OK;
@@ -476,7 +483,7 @@ engram_status engram_expected_parse(const char *text, engram_expected *expected,
         return ENGRAM_OK;
     }
     return eg_fail(error, ENGRAM_INVALID,
-                   "'%s' is no expectation: 'any', 'none', VERSION or INODE.VERSION", text);
+                   "'%s' is no expectation: 'any', 'none', 'there', VERSION or INODE.VERSION", text);
 }
 
 uint64_t eg_tx_new_inode(engram_transaction *tx)

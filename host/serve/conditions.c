@@ -70,6 +70,10 @@ static engram_status expect_one_of(const char *list, const char *path, const str
     bool is_weak;
     if (stat != NULL)
         eg_tag_format(stat->inode, stat->version, tag);
+    if (stat != NULL && is_star(list)) {
+        expected->what = ENGRAM_THERE;
+        return ENGRAM_OK;
+    }
     if (stat != NULL && eg_tags_have(list, tag, false) != EG_TAG_NONE) {
         *expected = (engram_expected){ENGRAM_TOKEN, stat->inode, stat->version};
         return ENGRAM_OK;

@@ -247,7 +247,7 @@ static engram_status op_link(performing *p, engram_error *error)
 
 static bool is_expected(const engram_expected *expected, const struct engram_stat *stat)
 {
-    return expected->what == ENGRAM_ANY ||
+    return expected->what == ENGRAM_ANY || expected->what == ENGRAM_THERE ||
            (expected->what == ENGRAM_TOKEN && expected->version == stat->version &&
             (expected->inode == 0 || expected->inode == stat->inode));
 }

@@ -179,12 +179,12 @@ ENGRAM_API engram_status engram_commit(engram_transaction **transaction, uint64_
 ENGRAM_API void engram_abort(engram_transaction **transaction); /* NULL is fine */
 
 /* What a write expects to find at its path. */
-typedef enum engram_expectation { ENGRAM_ANY = 0, ENGRAM_NONE, ENGRAM_TOKEN } engram_expectation;
+typedef enum engram_expectation { ENGRAM_ANY = 0, ENGRAM_NONE, ENGRAM_TOKEN, ENGRAM_THERE } engram_expectation; /* THERE: in any version */
 typedef struct engram_expected {
     engram_expectation what;
     uint64_t inode, version; /* of the token; inode 0: any inode of that version */
 } engram_expected;
-/* "any", "none", "VERSION" or "INODE.VERSION"; ENGRAM_INVALID. */
+/* "any", "none", "there", "VERSION" or "INODE.VERSION"; ENGRAM_INVALID. */
 ENGRAM_API engram_status engram_expected_parse(const char *text, engram_expected *expected, engram_error *error);
 
 /* Reads of a transaction see its own writes. */
@@ -392,6 +392,7 @@ typedef struct engram_compact_options { /* zero: the defaults */
     uint64_t rate;    /* bytes a second that are read and written at most; 0: no limit */
     void *context;
     void (*progress)(void *context, uint64_t bytes_done, uint64_t bytes_total); /* may be NULL */
+    bool (*is_cancelled)(void *context); /* asked often; may be NULL. ENGRAM_CANCELLED then, and what is done stays */
 } engram_compact_options;
 
 typedef struct engram_compacted {

@@ -691,6 +691,43 @@ test_copy_cut_off() {
   says 'verify --repair -e c'
 }
 
+# Deltas stay deltas where their bases are copied too.
+test_copy_of_deltas() {
+  expect 0 init -e e
+  mkdir in && seq 200000 >in/a && sed 's/777/778/' in/a >in/b && sed 's/778/7790/' in/b >in/c
+  expect 0 encode -e e in/a in/b in/c
+  expect 0 copy -e e c
+  expect 0 info -e e --json
+  local deltas
+  deltas=$(jq .corrections.delta.chunks "$work/out")
+  [ "$deltas" -gt 10 ] || die "there are few deltas: $deltas"
+  expect 0 info -e c --json
+  json ".corrections.delta.chunks == $deltas"
+  expect 0 verify -e c
+  expect 0 rm -e e in/a
+  expect 0 copy -e e d
+  expect 0 verify -e d
+  expect 0 cat -e d in/b
+  same "$work/out" in/b
+}
+
+# Asked to stop, compaction stops in good order, and says so.
+test_compaction_is_cancelled() {
+  expect 0 init -e e
+  random_bytes 6000000 >r && expect 0 put -e e r r && random_bytes 3000000 >s && expect 0 put -e e s s
+  expect 0 rm -e e r
+  expect 0 snapshot keep -e e --every 0 --last 1
+  timeout --preserve-status -s INT 1 "$engram" compact -e e --rate 500K --json >"$work/out" 2>"$work/err"
+  [ $? -eq 130 ] || die "it did not end with 130"
+  json '.error.status == "cancelled" and .error.exit_code == 130'
+  [ "$(du -sb e | cut -f 1)" -lt 10000000 ] || die "something is left: $(du -ab e)"
+  expect 0 verify -e e
+  expect 0 gc -e e --garbage 0 --json
+  json '.chunks_dropped == .chunks_garbage and .chunks_dropped > 0'
+  expect 0 cat -e e s
+  same "$work/out" s
+}
+
 test_copy() {
   expect 0 init -e e
   random_bytes 500000 >r
