@@ -125,10 +125,21 @@ static void environment_name(const eg_option *option, char name[64])
         name[i] = name[i] == '-' ? '_' : (char)toupper((unsigned char)name[i]);
 }
 
+static bool is_one_of(const char *text, const char *const *words)
+{
+    while (*words != NULL && strcasecmp(*words, text) != 0)
+        words++;
+    return *words != NULL;
+}
+
 static bool is_no(const char *text)
 {
-    return *text == 0 || strcmp(text, "0") == 0 || strcmp(text, "no") == 0 ||
-           strcmp(text, "false") == 0;
+    return is_one_of(text, (const char *const[]){"", "0", "no", "false", "off", NULL});
+}
+
+static bool is_yes(const char *text)
+{
+    return is_one_of(text, (const char *const[]){"1", "yes", "true", "on", NULL});
 }
 
 static bool is_set(const eg_cli *cli, const eg_option *option)
@@ -137,6 +148,14 @@ static bool is_set(const eg_cli *cli, const eg_option *option)
         if (cli->settings[i].option == option)
             return true;
     return false;
+}
+
+/* An option without a value, set by a file or the environment, has one all the same. */
+static engram_status check_flag(const eg_option *option, const char *name, const char *text, engram_error *error)
+{
+    return option->value != NULL || is_no(text) || is_yes(text)
+               ? ENGRAM_OK
+               : eg_fail(error, ENGRAM_INVALID, "%s is '%s': yes or no is expected", name, text);
 }
 
 /* help and version ask for something else than the command: only as arguments. */
@@ -148,7 +167,10 @@ static engram_status take_environment(eg_cli *cli, const option_set *set, engram
         environment_name(option, name);
         const char *text = getenv(name);
         bool asks = strcmp(option->name, "help") == 0 || strcmp(option->name, "version") == 0;
-        if (text == NULL || asks || is_set(cli, option) || (option->value == NULL && is_no(text)))
+        if (text == NULL || asks || is_set(cli, option))
+            continue;
+        EG_TRY(check_flag(option, name, text, error));
+        if (option->value == NULL && is_no(text))
             continue;
         EG_TRY(add_setting(cli, option, option->value != NULL ? text : NULL, error));
     }
@@ -243,6 +265,7 @@ engram_status eg_options_add(eg_cli *cli, const char *name, const char *value, e
     option = option != NULL ? option : find_named(eg_options_global, name);
     if (option == NULL || !is_for_files(option))
         return eg_fail(error, ENGRAM_INVALID, "'%s' is nothing that can be set here", name);
+    EG_TRY(check_flag(option, name, value, error));
     if (is_set(cli, option) || (option->value == NULL && is_no(value)))
         return ENGRAM_OK;
     char *owned = eg_strdup(value);

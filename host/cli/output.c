@@ -132,12 +132,13 @@ static void print_document(eg_cli *cli)
 }
 
 /* Standard output itself may be what fails: a closed pipe is not worth a word. */
-static engram_status flush(engram_status status, engram_error *error)
+static engram_status flush(const eg_cli *cli, engram_status status, engram_error *error)
 {
     errno = 0;
     bool failed = fflush(stdout) != 0 || ferror(stdout);
     bool pipe_closed = errno == EPIPE;
-    bool is_incomplete = atomic_load(&incomplete) || eg_json_failures() != 0;
+    /* A server's replies are not what was printed. */
+    bool is_incomplete = atomic_load(&incomplete) || (eg_json_has_failed() && !cli->said_raw);
     if (is_incomplete && status == ENGRAM_OK)
         return eg_fail(error, ENGRAM_NO_MEMORY, "out of memory; what was printed is not complete");
     if (!failed || (status != ENGRAM_OK && status != ENGRAM_IO))
@@ -156,7 +157,7 @@ int eg_output_finish(eg_cli *cli, engram_status status, engram_error *error)
         eg_json_put(cli->document, "error", error_json(error, status));
     if (cli->json && (cli->streaming || json_object_size(cli->document) != 0))
         print_document(cli);
-    status = flush(status, error);
+    status = flush(cli, status, error);
     if (status != ENGRAM_OK && error->message[0] != 0)
         eg_output_note(cli, "%s", error->message);
     return engram_status_exit_code(status);

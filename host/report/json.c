@@ -5,7 +5,8 @@
 #include "base/memory.h"
 #include "report/report.h"
 
-static atomic_ulong failures;
+static atomic_bool has_failed;
+static _Thread_local unsigned long failures;
 static _Thread_local bool was_refused; /* memory for a document, since reading it began */
 
 static void *take_memory(size_t size)
@@ -20,10 +21,30 @@ void eg_json_start(void)
     json_set_alloc_funcs(take_memory, eg_free);
 }
 
+/* No fewer than the document has, if it is one. */
+static size_t count_values(eg_view text)
+{
+    size_t count = 1;
+    bool in_string = false;
+    for (size_t i = 0; i < text.size; i++) {
+        uint8_t c = text.data[i];
+        if (in_string && c == '\\')
+            i++;
+        else if (c == '"')
+            in_string = !in_string;
+        else if (!in_string)
+            count += c == ',' || c == '{' || c == '[';
+    }
+    return count;
+}
+
 /* What jansson says of a document for which there was no memory is mostly that it is malformed. */
-engram_status eg_json_read(eg_view text, json_t **document, engram_error *error)
+engram_status eg_json_read(eg_view text, size_t values_max, json_t **document, engram_error *error)
 {
     json_error_t where;
+    if (count_values(text) > values_max)
+        return eg_fail(error, ENGRAM_INVALID, "the body has more than %zu values, which is more than can be asked for",
+                       values_max);
     was_refused = false;
     *document = json_loadb((const char *)text.data, text.size, JSON_REJECT_DUPLICATES, &where);
     if (*document != NULL)
@@ -35,7 +56,12 @@ engram_status eg_json_read(eg_view text, json_t **document, engram_error *error)
 
 unsigned long eg_json_failures(void)
 {
-    return atomic_load(&failures);
+    return failures;
+}
+
+bool eg_json_has_failed(void)
+{
+    return atomic_load(&has_failed);
 }
 
 void eg_json_put(json_t *parent, const char *key, json_t *value)
@@ -43,8 +69,10 @@ void eg_json_put(json_t *parent, const char *key, json_t *value)
     int failed = value == NULL ? 1
                  : key != NULL ? json_object_set_new(parent, key, value)
                                : json_array_append_new(parent, value);
-    if (failed)
-        atomic_fetch_add(&failures, 1);
+    if (failed) {
+        failures++;
+        atomic_store(&has_failed, true);
+    }
 }
 
 void eg_json_put_number(json_t *object, const char *key, uint64_t value)

@@ -21,14 +21,17 @@
 /* From now on documents take their memory from eg_alloc, and eg_json_read knows when there was none. Once, before there are
  * threads or documents. */
 void eg_json_start(void);
-/* *document: to be released. ENGRAM_INVALID says where text is none. */
-engram_status eg_json_read(eg_view text, json_t **document, engram_error *error);
+/* *document: to be released. ENGRAM_INVALID says where text is none, or that it has more than values_max values, of which
+ * each takes a hundred times the memory that its text does. */
+engram_status eg_json_read(eg_view text, size_t values_max, json_t **document, engram_error *error);
 /* A member of an object or, with key NULL, of an array; takes value. A failure is counted. */
 void eg_json_put(json_t *parent, const char *key, json_t *value);
 void eg_json_put_number(json_t *object, const char *key, uint64_t value);
-/* How many members of any document of this process were lost, for want of memory. Who makes a document looks before and
- * after it. */
+/* How many members of any document that this thread made were lost, for want of memory. Who makes a document looks before
+ * and after it. */
 unsigned long eg_json_failures(void);
+/* Whether any was, of any thread. */
+bool eg_json_has_failed(void);
 /* Text that may not be valid UTF-8. */
 json_t *eg_json_text(const void *bytes, size_t size);
 /* key, with U+FFFD for what is not UTF-8; then also key_base64 with the bytes. */

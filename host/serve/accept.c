@@ -11,7 +11,7 @@
 /* ---- framing ---- */
 
 typedef struct framing {
-    unsigned lengths, encodings, hosts, authorizations;
+    unsigned lengths, encodings, hosts, authorizations, matches, none_matches;
     const char *length, *encoding;
 } framing;
 
@@ -29,23 +29,30 @@ static enum MHD_Result count_header(void *context, enum MHD_ValueKind kind, cons
     }
     f->hosts += strcasecmp(name, "Host") == 0;
     f->authorizations += strcasecmp(name, "Authorization") == 0;
+    f->matches += strcasecmp(name, "If-Match") == 0;
+    f->none_matches += strcasecmp(name, "If-None-Match") == 0;
     return MHD_YES;
 }
 
 /* Where a body ends must not be a matter of opinion: two readers of one connection that disagree can be played off against
  * each other. */
-static engram_status check_framing(eg_exchange *x, engram_error *error)
+static engram_status check_framing(eg_exchange *x, const char *method, const char *version, engram_error *error)
 {
     framing f = {0};
     MHD_get_connection_values(x->connection, MHD_HEADER_KIND, count_header, &f);
-    if (f.lengths > 1 || f.encodings > 1 || f.hosts > 1 || f.authorizations > 1)
+    x->body_size = EG_SIZE_UNKNOWN; /* for one that is refused here nobody knows when it ends */
+    if (f.lengths > 1 || f.encodings > 1 || f.hosts > 1 || f.authorizations > 1 || f.matches > 1 || f.none_matches > 1)
         return eg_fail(error, ENGRAM_INVALID, "a header that may be there once is there twice");
     if (f.length != NULL && f.encoding != NULL)
         return eg_fail(error, ENGRAM_INVALID,
                        "Content-Length and Transfer-Encoding contradict each other");
     if (f.encoding != NULL && strcasecmp(f.encoding, "chunked") != 0)
         return eg_fail(error, ENGRAM_INVALID, "Transfer-Encoding: chunked is all that is known");
-    x->body_size = f.encoding != NULL ? EG_SIZE_UNKNOWN : 0;
+    if (f.length == NULL && f.encoding == NULL && strcmp(version, MHD_HTTP_VERSION_1_0) == 0 &&
+        (strcmp(method, "PUT") == 0 || strcmp(method, "POST") == 0))
+        return eg_refuse(&x->reply, 411, error, ENGRAM_INVALID, "a body of HTTP/1.0 needs a Content-Length");
+    if (f.encoding == NULL)
+        x->body_size = 0;
     if (f.length == NULL)
         return ENGRAM_OK;
     size_t digits = strspn(f.length, "0123456789");
@@ -203,7 +210,7 @@ engram_status eg_exchange_accept(eg_exchange *x, const char *method, const char 
     x->request.method = strcmp(method, "HEAD") == 0 ? "HEAD" : "?";
     if (strcmp(version, "HTTP/1.1") != 0 && strcmp(version, "HTTP/1.0") != 0)
         return eg_refuse(&x->reply, 400, error, ENGRAM_INVALID, "HTTP/1.1 is spoken here");
-    engram_status framed = check_framing(x, error);
+    engram_status framed = check_framing(x, method, version, error);
     x->closes |= framed != ENGRAM_OK;
     EG_TRY(framed);
     EG_TRY(check_head_size(x, error));

@@ -167,6 +167,8 @@ static struct MHD_Response *make_response(eg_exchange *x, bool is_head)
                                                MHD_RESPMEM_PERSISTENT);
     if (x->ends && !is_head)
         return MHD_create_response_from_buffer(x->fill, x->buffer, MHD_RESPMEM_PERSISTENT);
+    if (is_head && reply->size == EG_SIZE_UNKNOWN) /* else libmicrohttpd sends the end of a body that is not there */
+        return MHD_create_response_from_buffer(0, NULL, MHD_RESPMEM_PERSISTENT);
     uint64_t size = reply->size != EG_SIZE_UNKNOWN ? reply->size : MHD_SIZE_UNKNOWN;
     return MHD_create_response_from_callback(size, 64 << 10, read_reply, x, NULL);
 }

@@ -111,7 +111,7 @@ static json_t *next_json(const page *p)
     char version[24];
     const eg_uri *uri = &p->request->uri;
     snprintf(version, sizeof version, "%" PRIu64, engram_view_version(p->view));
-    eg_write_bytes(&text, uri->path, strlen(uri->path));
+    eg_uri_write_path(&text, uri->path);
     eg_uri_write_parameter(&text, true, "at", version);
     for (size_t i = 0; i < uri->count; i++) {
         const eg_parameter *q = &uri->parameters[i];

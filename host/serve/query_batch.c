@@ -10,7 +10,7 @@
 #include "report/report.h"
 #include "serve/query.h"
 
-enum { QUERIES_MAX = 4096 };
+enum { QUERIES_MAX = 4096, VALUES_MAX = 8 * QUERIES_MAX };
 
 typedef struct batch {
     eg_query_input *inputs; /* QUERIES_MAX */
@@ -109,7 +109,7 @@ static engram_status read_queries(batch *b, json_t *document, engram_error *erro
 static engram_status read_json(batch *b, eg_view body, engram_error *error)
 {
     json_t *document;
-    EG_TRY(eg_json_read(body, &document, error));
+    EG_TRY(eg_json_read(body, VALUES_MAX, &document, error));
     engram_status status = read_queries(b, document, error);
     json_decref(document);
     return status;

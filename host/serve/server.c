@@ -7,13 +7,16 @@
 #include "serve/server.h"
 
 #include <stdio.h>
+#include <sys/resource.h>
 #include <unistd.h>
 
 #include "base/clock.h"
+#include "base/io.h"
+#include "base/log.h"
 #include "base/memory.h"
 #include "serve/exchange.h"
 
-enum { CONNECTION_MEMORY = 64 << 10, DRAIN_LOOK_US = 20000 };
+enum { CONNECTION_MEMORY = 64 << 10, DRAIN_LOOK_US = 20000, FILES_MORE = 256 };
 
 bool eg_server_take_buffer(eg_server *server, size_t size)
 {
@@ -83,6 +86,31 @@ static enum MHD_Result admit(void *cls, const struct sockaddr *address, socklen_
     return atomic_load(&s->is_ending) ? MHD_NO : MHD_YES;
 }
 
+static engram_status count_entry(void *context, const char *name)
+{
+    (void)name;
+    ++*(rlim_t *)context;
+    return ENGRAM_OK;
+}
+
+/* The files that the engram has open, and may come to open, are left to it: a commit that cannot open one ends all writing. */
+static void bound_connections(eg_server *s)
+{
+    struct rlimit files;
+    eg_server_config *c = &s->config;
+    rlim_t own = FILES_MORE, listeners = (s->tcp_fd >= 0) + (s->local_fd >= 0);
+    if (getrlimit(RLIMIT_NOFILE, &files) != 0 || files.rlim_cur == RLIM_INFINITY || listeners == 0)
+        return;
+    eg_io_posix()->list(eg_io_posix(), "/proc/self/fd", count_entry, &own, NULL);
+    own = own < files.rlim_cur / 2 ? own : files.rlim_cur / 2;
+    rlim_t most = (files.rlim_cur - own) / listeners;
+    if (c->connections_max <= most)
+        return;
+    eg_log(EG_LOG_WARNING, "%llu connections at most instead of %u: only %llu files may be open (ulimit -n)", (unsigned long long)most,
+           c->connections_max, (unsigned long long)files.rlim_cur);
+    c->connections_max = (uint32_t)most;
+}
+
 static engram_status start_daemon(eg_server *s, int fd, struct MHD_Daemon **daemon,
                                   engram_error *error)
 {
@@ -133,6 +161,7 @@ static engram_status start(eg_server *s, engram_error *error)
     EG_TRY(eg_workers_start(c->workers, c->queue_max, &s->workers, error));
     const eg_events_options events = {.ring_size = c->event_buffer};
     EG_TRY(eg_events_create(s->workers, &events, &s->events, error));
+    bound_connections(s);
     if (s->tcp_fd >= 0)
         EG_TRY(start_daemon(s, s->tcp_fd, &s->tcp, error));
     return s->local_fd >= 0 ? start_daemon(s, s->local_fd, &s->local, error) : ENGRAM_OK;

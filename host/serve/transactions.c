@@ -8,7 +8,7 @@
 #include "base/memory.h"
 #include "serve/routes.h"
 
-enum { OPERATIONS_MAX = 10000, BODY_MAX = 64 << 20 };
+enum { OPERATIONS_MAX = 10000, VALUES_MAX = 20 * OPERATIONS_MAX, BODY_MAX = 64 << 20 };
 
 typedef struct outcome {     /* of an operation that has left something at its path */
     uint64_t inode, version; /* version 0: that of the commit */
@@ -135,7 +135,7 @@ static engram_status transact(eg_request *request, eg_reply *reply, engram_error
     transacting t = {0};
     uint64_t version = 0;
     json_t *document;
-    EG_TRY(eg_json_read(request->body, &document, error));
+    EG_TRY(eg_json_read(request->body, VALUES_MAX, &document, error));
     engram_status status = commit(request, document, &t, &version, error);
     if (status == ENGRAM_OK)
         status = say_done(&t, version, reply, error);

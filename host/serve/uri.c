@@ -3,6 +3,8 @@
 #include "serve/uri.h"
 
 #include <ctype.h>
+#include <string.h>
+#include <strings.h>
 
 #include "base/memory.h"
 #include "engram/fs.h"
@@ -67,8 +69,19 @@ static engram_status read_query(eg_uri *uri, char *query, engram_error *error)
     return ENGRAM_OK;
 }
 
+/* Proxies send the whole address; whose it is, is told by the Host header. */
+static const char *skip_origin(const char *text)
+{
+    size_t scheme = strncasecmp(text, "http://", 7) == 0 ? 7 : strncasecmp(text, "https://", 8) == 0 ? 8 : 0;
+    if (scheme == 0)
+        return text;
+    const char *path = strpbrk(text + scheme, "/?");
+    return path != NULL && *path == '/' ? path : "/";
+}
+
 engram_status eg_uri_parse(const char *text, eg_uri *uri, engram_error *error)
 {
+    text = skip_origin(text);
     size_t size = strnlen(text, EG_URI_MAX + 1);
     *uri = (eg_uri){.path = ""};
     if (size > EG_URI_MAX)
@@ -145,6 +158,15 @@ static void write_encoded(eg_buffer *out, const char *text)
             eg_write_u8(out, (uint8_t)digits[*c & 15]);
         }
     }
+}
+
+void eg_uri_write_path(eg_buffer *out, const char *path)
+{
+    for (const char *c = path; *c != 0; c++)
+        if (*c == '%')
+            eg_write_u8(out, (uint8_t)*c);
+        else
+            write_encoded(out, (const char[]){*c, 0});
 }
 
 void eg_uri_write_parameter(eg_buffer *out, bool first, const char *name, const char *value)

@@ -602,6 +602,26 @@ test_disk_full_of_a_server() {
   [ "$code" -eq 0 ] || die "step $code failed"
 }
 
+# Connections leave the engram the files that it needs.
+test_few_files() {
+  local server at i fd fds=() upload
+  expect 0 init -e e
+  (ulimit -n 300 && exec "$engram" serve -e e --listen 127.0.0.1:0 --access-log none) >said 2>log & server=$!
+  until grep -qs '^ready' said; do sleep 0.1; done
+  grep -q 'only 300 files may be open' log || die "nothing is said of the limit: $(cat log)"
+  at=$(sed -n 's/^ready .*:\([0-9]*\)$/\1/p' said)
+  random_bytes 3000000 >body
+  curl -sS -o reply -w '%{http_code}' --limit-rate 2M -T body "http://127.0.0.1:$at/v1/files/during" >code & upload=$!
+  sleep 0.3
+  for i in $(seq 400); do exec {fd}<>"/dev/tcp/127.0.0.1/$at" && fds+=("$fd"); done 2>/dev/null
+  wait "$upload" || die "the upload was cut: $(cat reply)"
+  [ "$(cat code)" = 201 ] || die "the upload gave $(cat code): $(cat reply)"
+  for fd in "${fds[@]}"; do exec {fd}>&-; done
+  sleep 0.5
+  [ "$(curl -sS -o reply -w '%{http_code}' -T body "http://127.0.0.1:$at/v1/files/after")" = 201 ] || die "$(cat reply)"
+  kill "$server" && wait "$server" || die "the server ended with $?"
+}
+
 test_hostile_output() {
   mkdir -p in/sub outside out/in
   printf x >in/sub/x

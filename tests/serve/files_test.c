@@ -5,6 +5,7 @@
 #include <fcntl.h>
 #include <jansson.h>
 #include <poll.h>
+#include <pthread.h>
 #include <sys/mman.h>
 #include <unistd.h>
 
@@ -416,6 +417,67 @@ static void pages(void **state)
     rig_fini(&r);
 }
 
+/* The link to the next page is text, whatever came in the target. */
+static void pages_of_raw_bytes(void **state)
+{
+    rig_reply reply;
+    rig r;
+    (void)state;
+    rig_init(&r, NULL);
+    rig_expect(&r, "PUT /v1/files/d%FF/1", NULL, "1", 201, NULL);
+    rig_expect(&r, "PUT /v1/files/d%FF/2", NULL, "2", 201, NULL);
+    rig_ask(&r, "GET /v1/files/d\xFF?limit=1", NULL, NULL, &reply);
+    assert_int_equal(reply.status, 200);
+    json_t *d = document(&reply);
+    const char *next = json_string_value(json_object_get(d, "next"));
+    assert_non_null(next);
+    assert_int_equal(strncmp(next, "/v1/files/d%FF?at=2&", 20), 0);
+    char what[1024];
+    snprintf(what, sizeof what, "GET %s", next);
+    rig_expect(&r, what, NULL, NULL, 200, "\"size\":1");
+    json_decref(d);
+    rig_reply_fini(&reply);
+    rig_signal(&r, 15);
+    assert_int_equal(rig_wait(&r), 0);
+    rig_fini(&r);
+}
+
+/* If-Match: * says that the file is there, not which version. */
+static void *put_there(void *context)
+{
+    int *wrong = NULL;
+    rig_reply reply;
+    rig *r = context;
+    static int failed = 1;
+    int fd = rig_connect(r);
+    for (int i = 0; i < 60; i++) {
+        rig_ask_on(fd, "PUT /v1/files/f", "If-Match: *\r\n", "some", 4, &reply);
+        if (reply.status != 200)
+            wrong = &failed;
+        rig_reply_fini(&reply);
+    }
+    close(fd);
+    return wrong;
+}
+
+static void any_version_is_no_version(void **state)
+{
+    pthread_t threads[6];
+    rig r;
+    (void)state;
+    rig_init(&r, NULL);
+    rig_expect(&r, "PUT /v1/files/f", "If-Match: *\r\n", "no", 412, NULL);
+    rig_expect(&r, "PUT /v1/files/f", NULL, "one", 201, NULL);
+    for (size_t i = 0; i < 6; i++)
+        assert_int_equal(pthread_create(&threads[i], NULL, put_there, &r), 0);
+    for (size_t i = 0; i < 6; i++) {
+        void *wrong;
+        pthread_join(threads[i], &wrong);
+        assert_null(wrong);
+    }
+    rig_fini(&r);
+}
+
 /* ---- from memory, without a worker ---- */
 
 static bool is_in_memory(int fd)
@@ -544,6 +606,8 @@ int main(void)
         cmocka_unit_test(one_version_whatever_is_written),
         cmocka_unit_test(listings),
         cmocka_unit_test(pages),
+        cmocka_unit_test(pages_of_raw_bytes),
+        cmocka_unit_test(any_version_is_no_version),
         cmocka_unit_test(small_files_need_no_worker),
         cmocka_unit_test(unix_socket),
     };

@@ -47,6 +47,10 @@ static void refusals(void **state)
     assert_int_equal(rig_run(&r, (const char *[]){"serve", "-e", r.engram, "--listen", "nonsense", NULL}), 2);
     assert_int_equal(rig_run(&r, (const char *[]){"serve", "-e", r.engram, "--listen", "0.0.0.0:0", NULL}), 2);
     assert_int_equal(rig_run(&r, (const char *[]){"serve", "-e", r.engram, "--token-file", r.log, NULL}), 2);
+    rig_write_file(&r, "ini", "[serve]\nlisten = 0.0.0.0:0\nno-auth = off\n", path);
+    assert_int_equal(rig_run(&r, (const char *[]){"serve", "-e", r.engram, "--config", path, NULL}), 2);
+    rig_write_file(&r, "ini", "[serve]\nlisten = 0.0.0.0:0\nno-auth = maybe\n", path);
+    assert_int_equal(rig_run(&r, (const char *[]){"serve", "-e", r.engram, "--config", path, NULL}), 2);
     rig_write_file(&r, "ini", "[serve]\nlisten = 127.0.0.1:0\nnothing = 1\n", path);
     assert_int_equal(rig_run(&r, (const char *[]){"serve", "-e", r.engram, "--config", path, NULL}), 2);
     rig_fini(&r);

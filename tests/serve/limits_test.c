@@ -297,6 +297,26 @@ static void the_queue_is_bounded(void **state)
 
 /* ---- settings ---- */
 
+/* A value of a document takes a hundred times the memory of its text, so there is a bound before it is read. */
+static void values_of_a_document(void **state)
+{
+    enum { VALUES = 300000 };
+    static char body[3 * VALUES + 100];
+    rig r;
+    (void)state;
+    rig_init(&r, NULL);
+    char *at = body + sprintf(body, "{\"queries\":[{}");
+    for (int i = 0; i < VALUES; i++)
+        at += sprintf(at, ",{}");
+    strcpy(at, "]}");
+    rig_expect(&r, "POST /v1/query/batch", "Content-Type: application/json\r\n", body, 400, "more than 32768 values");
+    rig_expect(&r, "POST /v1/transactions", "Content-Type: application/json\r\n", body, 400, "more than 200000 values");
+    rig_expect(&r, "POST /v1/transactions", "Content-Type: application/json\r\n",
+               "{\"operations\":[{\"op\":\"write\",\"path\":\"a\",\"text\":\",{[\\\",{[\"}]}", 200, NULL);
+    rig_expect(&r, "GET /v1/files/a", NULL, NULL, 200, ",{[\",{[");
+    rig_fini(&r);
+}
+
 static void settings(void **state)
 {
     char path[700], text[2000], line[2000];
@@ -337,6 +357,7 @@ int main(void)
         cmocka_unit_test(buffers_of_slow_readers),
         cmocka_unit_test(connections_of_an_address),
         cmocka_unit_test(the_queue_is_bounded),
+        cmocka_unit_test(values_of_a_document),
         cmocka_unit_test(settings),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

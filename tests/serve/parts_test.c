@@ -29,7 +29,13 @@ static void targets(void **state)
     assert_int_equal(eg_uri_decode_operand(&uri, 1, NULL), ENGRAM_OK);
     assert_string_equal(uri.operand, "a b");
     eg_uri_fini(&uri);
-    static const char *const bad[] = {"", "a", "*", "http://x/", "/?a=%", "/?a=%0", "/?%zz", "/?a=%00"};
+    static const char *const whole[][2] = {{"http://x/", "/"}, {"http://x:1/a/b", "/a/b"}, {"HTTPS://x", "/"}, {"http://x?a", "/"}};
+    for (size_t i = 0; i < sizeof whole / sizeof *whole; i++) {
+        assert_int_equal(eg_uri_parse(whole[i][0], &uri, NULL), ENGRAM_OK);
+        assert_string_equal(uri.path, whole[i][1]);
+        eg_uri_fini(&uri);
+    }
+    static const char *const bad[] = {"", "a", "*", "ftp://x/", "http:/x/", "/?a=%", "/?a=%0", "/?%zz", "/?a=%00"};
     for (size_t i = 0; i < sizeof bad / sizeof *bad; i++) {
         assert_int_equal(eg_uri_parse(bad[i], &uri, NULL), ENGRAM_INVALID);
         eg_uri_fini(&uri);
