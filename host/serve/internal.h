@@ -17,13 +17,17 @@ typedef enum eg_server_state { EG_SERVER_STARTING, EG_SERVER_READY, EG_SERVER_DR
 
 struct MHD_Daemon;
 
+enum { EG_SERVER_DEVICES_MAX = 64 };
+
 struct eg_server {
     eg_server_config config; /* without zeros */
     _Atomic(eg_server_state) state;
     atomic_bool is_ending;   /* who comes now is turned away */
-    eg_engram *engram;       /* these three: set before state is READY */
+    eg_engram *engram;       /* these five: set before state is READY */
     eg_device *device;
     eg_searcher *searcher;
+    eg_device_info devices[EG_SERVER_DEVICES_MAX]; /* of this machine */
+    size_t device_count;
     struct MHD_Daemon *tcp, *local;
     int tcp_fd, local_fd;    /* listening; -1: none */
     char address[128];

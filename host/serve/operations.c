@@ -5,7 +5,6 @@
 #include "serve/internal.h"
 #include "serve/routes.h"
 
-enum { DEVICES_MAX = 64 };
 
 static engram_status say_status(eg_reply *reply, unsigned status, const char *text,
                                 engram_error *error)
@@ -89,14 +88,9 @@ static json_t *used_json(eg_device *device)
 static engram_status devices(eg_request *request, eg_reply *reply, engram_error *error)
 {
     unsigned long failures = eg_json_failures();
-    eg_device_info *infos = eg_alloc_zero(DEVICES_MAX, sizeof *infos);
-    if (infos == NULL)
-        return eg_fail(error, ENGRAM_NO_MEMORY, "out of memory for the list of devices");
     json_t *list = json_array(), *document = json_object();
-    size_t count = eg_device_list(infos, DEVICES_MAX);
-    for (size_t i = 0; i < count && i < DEVICES_MAX; i++)
-        eg_json_put(list, NULL, eg_device_json(&infos[i]));
-    eg_free(infos);
+    for (size_t i = 0; i < request->server->device_count; i++)
+        eg_json_put(list, NULL, eg_device_json(&request->server->devices[i]));
     eg_json_put(document, "devices", list);
     if (request->server->device != NULL)
         eg_json_put(document, "used", used_json(request->server->device));

@@ -192,6 +192,10 @@ void eg_server_ready(eg_server *s, eg_engram *engram, eg_device *device, eg_sear
     s->engram = engram;
     s->device = device;
     s->searcher = searcher;
+    /* Here and not in a worker: it may load compilers, which have their own ideas of signals and threads. */
+    s->device_count = eg_device_list(s->devices, EG_SERVER_DEVICES_MAX);
+    if (s->device_count > EG_SERVER_DEVICES_MAX)
+        s->device_count = EG_SERVER_DEVICES_MAX;
     atomic_store(&s->state, EG_SERVER_READY);
 }
 

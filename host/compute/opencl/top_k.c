@@ -238,42 +238,38 @@ static engram_status load_live(scan *s, size_t rows, const uint64_t *live, engra
     return eg_cl_write_slot(s->cl, EG_CL_LIVE, live, (rows + 63) / 64 * sizeof *live, error);
 }
 
-/* All queries of a call, batch by batch. */
+/* All queries of a call, batch by batch. What is queued refers to it until the queue is empty. */
 typedef struct call {
-    scan scan; /* hits and counts: of all */
+    scan scan; /* of the batch at hand */
     const uint8_t *queries;
     size_t query_count;
+    eg_hit *hits;
+    uint32_t *counts;
     const eg_resident *resident;
 } call;
 
 /* The batch that begins with this query. */
-static engram_status choose_batch(const call *c, size_t first, scan *s, engram_error *error)
+static engram_status choose_batch(call *c, size_t first, engram_error *error)
 {
-    size_t most = c->scan.cl->limits.query_count, left = c->query_count - first;
-    *s = c->scan;
+    scan *s = &c->scan;
+    size_t most = s->cl->limits.query_count, left = c->query_count - first;
     s->query_count = left < most ? left : most;
-    s->hits += first * s->k;
-    s->counts += first;
+    s->hits = c->hits + first * s->k;
+    s->counts = c->counts + first;
     return load_queries(s, c->queries + first * VECTOR, error);
 }
 
 /* The rows that are on the device. */
 static engram_status scan_near(call *c, engram_error *error)
 {
-    scan s;
-    for (size_t q = 0; q < c->query_count; q += s.query_count) {
+    for (size_t q = 0; q < c->query_count; q += c->scan.query_count) {
         size_t pairs = c->scan.cl->limits.pairs_first, row = 0;
-        engram_status status = choose_batch(c, q, &s, error);
-        for (size_t i = 0; i < c->resident->count && status == ENGRAM_OK; i++) {
+        EG_TRY(choose_batch(c, q, error));
+        for (size_t i = 0; i < c->resident->count && c->resident->spans[i].memory; i++) {
             const eg_cl_span *span = &c->resident->spans[i];
-            if (!span->memory)
-                break;
-            status = scan_rows(&s, span->memory, span->rows, row, &pairs, error);
+            EG_TRY(scan_rows(&c->scan, span->memory, span->rows, row, &pairs, error));
             row += span->rows;
         }
-        c->scan.found = s.found;
-        c->scan.found_capacity = s.found_capacity;
-        EG_TRY(status);
     }
     return ENGRAM_OK;
 }
@@ -312,15 +308,10 @@ static engram_status fetch_next(const call *c, piece *p, engram_error *error)
 
 static engram_status scan_piece(call *c, const piece *p, engram_error *error)
 {
-    scan s;
-    for (size_t q = 0; q < c->query_count; q += s.query_count) {
+    for (size_t q = 0; q < c->query_count; q += c->scan.query_count) {
         size_t pairs = c->scan.cl->limits.pairs_first;
-        engram_status status = choose_batch(c, q, &s, error);
-        if (status == ENGRAM_OK)
-            status = scan_rows(&s, c->scan.cl->slots[p->slot].memory, p->rows, p->row, &pairs, error);
-        c->scan.found = s.found;
-        c->scan.found_capacity = s.found_capacity;
-        EG_TRY(status);
+        EG_TRY(choose_batch(c, q, error));
+        EG_TRY(scan_rows(&c->scan, c->scan.cl->slots[p->slot].memory, p->rows, p->row, &pairs, error));
     }
     return ENGRAM_OK;
 }
@@ -348,7 +339,7 @@ static engram_status top_k(call *c, const uint64_t *live, engram_error *error)
     size_t rows = 0;
     for (size_t i = 0; i < c->resident->count; i++)
         rows += c->resident->spans[i].rows;
-    memset(c->scan.counts, 0, c->query_count * sizeof *c->scan.counts);
+    memset(c->counts, 0, c->query_count * sizeof *c->counts);
     EG_TRY(load_live(&c->scan, rows, live, error));
     EG_TRY(scan_near(c, error));
     return scan_far(c, error);
@@ -359,7 +350,9 @@ engram_status eg_cl_top_k(eg_backend *backend, const eg_resident *resident, cons
                           eg_hit *hits, uint32_t *counts, engram_error *error)
 {
     eg_opencl *cl = (eg_opencl *)backend;
-    call c = {.scan = {.cl = cl, .k = k, .minimum = minimum, .hits = hits, .counts = counts},
+    call c = {.scan = {.cl = cl, .k = k, .minimum = minimum},
+              .hits = hits,
+              .counts = counts,
               .queries = queries,
               .query_count = query_count,
               .resident = resident};
