@@ -6,30 +6,47 @@
 #include <pthread.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/ioctl.h>
 #include <time.h>
 
 #include "base/clock.h"
 #include "base/memory.h"
 
-enum { LOOK_MS = 200, SECOND_NS = 1000000000 };
+enum { LOOK_MS = 200, SECOND_NS = 1000000000, UNREAD_LOOKS = 5 };
 
 struct eg_deadlines {
     pthread_mutex_t lock;
     pthread_cond_t stopped;
     eg_connection *first;
-    uint64_t count, cut_count;
+    uint64_t count, cut_count, wake_count, looks;
     bool stopping, cuts_idle;
     uint64_t stall_ns, rate_min;
     pthread_t thread;
 };
 
+/* Bytes that wait from one look to the next, while no request is under way: a new edge, which setting the mark of a socket
+ * makes where there is something to read. Does no harm where the daemon was only slow. */
+static void wake_reader(eg_deadlines *d, eg_connection *c)
+{
+    int unread = 0, least = 1;
+    bool is_unread = atomic_load(&c->phase) != EG_CONNECTION_BUSY && ioctl(c->fd, FIONREAD, &unread) == 0 && unread > 0;
+    if (is_unread && c->was_unread) {
+        setsockopt(c->fd, SOL_SOCKET, SO_RCVLOWAT, &least, sizeof least);
+        d->wake_count++;
+    }
+    c->was_unread = is_unread;
+}
+
 /* The descriptor is open: it is taken off the list before it is closed. */
 static void look_around(eg_deadlines *d)
 {
     uint64_t now = eg_clock_monotonic_ns();
+    bool looks_for_unread = d->looks++ % UNREAD_LOOKS == 0;
     for (eg_connection *c = d->first; c != NULL; c = c->next) {
         bool is_late = atomic_load(&c->deadline_ns) <= now;
         eg_connection_phase phase = atomic_load(&c->phase);
+        if (looks_for_unread && !is_late)
+            wake_reader(d, c);
         if (!is_late && !(phase != EG_CONNECTION_BUSY && d->cuts_idle))
             continue;
         shutdown(c->fd, SHUT_RDWR);
@@ -162,6 +179,14 @@ uint64_t eg_deadlines_cut_count(eg_deadlines *d)
 {
     pthread_mutex_lock(&d->lock);
     uint64_t count = d->cut_count;
+    pthread_mutex_unlock(&d->lock);
+    return count;
+}
+
+uint64_t eg_deadlines_wake_count(eg_deadlines *d)
+{
+    pthread_mutex_lock(&d->lock);
+    uint64_t count = d->wake_count;
     pthread_mutex_unlock(&d->lock);
     return count;
 }

@@ -9,6 +9,9 @@
  *   reply   likewise
  *   idle    so many seconds between two requests
  *
+ * The same thread sees to it that no request is overlooked: libmicrohttpd is told of one once, by an edge of epoll, and in a
+ * thousand connections that all ask at once some are forgotten now and then, until they time out.
+ *
  * While it is the server's turn (a worker computes, a commit waits for the disk) the clock stands still. */
 #ifndef EG_SERVE_DEADLINES_H
 #define EG_SERVE_DEADLINES_H
@@ -30,6 +33,7 @@ typedef struct eg_connection {
     atomic_uint_fast64_t deadline_ns;   /* monotonic; UINT64_MAX: none now */
     uint64_t left_ns;                   /* while the clock stands still */
     _Atomic(eg_connection_phase) phase; /* fresh: no request yet; idle: between two */
+    bool was_unread;                    /* at the last look, though no request was under way */
     char remote[64];                    /* "127.0.0.1:5000", "[::1]:5000", "unix" */
 } eg_connection;
 
@@ -45,6 +49,8 @@ void eg_deadlines_remove(eg_deadlines *deadlines, eg_connection *connection);
 void eg_deadlines_cut_idle(eg_deadlines *deadlines);
 uint64_t eg_deadlines_connections(eg_deadlines *deadlines);
 uint64_t eg_deadlines_cut_count(eg_deadlines *deadlines); /* for being slow */
+/* How often the daemon had to be told again that a request is there to be read. */
+uint64_t eg_deadlines_wake_count(eg_deadlines *deadlines);
 
 /* Called by the thread that has the connection. */
 void eg_deadline_set(eg_connection *connection, uint32_t seconds);

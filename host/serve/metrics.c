@@ -144,6 +144,9 @@ static void write_server(eg_server *server, eg_buffer *out)
     eg_metrics_single(out, "engram_http_slow_connections_total", "counter",
                       "Connections cut because the client was too slow.",
                       (double)eg_deadlines_cut_count(server->deadlines));
+    eg_metrics_single(out, "engram_http_woken_connections_total", "counter",
+                      "Times that a request which waited unread was brought to notice again.",
+                      (double)eg_deadlines_wake_count(server->deadlines));
     eg_metrics_single(out, "engram_http_requests_active", "gauge", "Requests under way.",
                       (double)atomic_load(&server->requests_active));
     eg_metrics_single(out, "engram_http_quick_requests_total", "counter",
