@@ -214,8 +214,8 @@ static engram_status open_auto(const listing *l, eg_pool *pool, eg_device **devi
     return eg_device_create(other, &plan, gpu, eg_cpu_flags(), pool, device, error);
 }
 
-/* Whether the system has a file of a GPU's driver. Asking OpenCL loads every implementation there is, with its compiler: a
- * tenth of a second, which is most of what a small run takes. */
+/* Whether the system has a file of a GPU's driver. Asking OpenCL loads every implementation there is, with its
+ * compiler, which takes a small run more processor and memory than all the rest of it. */
 static bool may_have_gpu(void)
 {
     static const char *const patterns[] = {"/dev/nvidiactl", "/dev/dri/renderD*", "/dev/kfd",

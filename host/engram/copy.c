@@ -1,8 +1,9 @@
 /* A copy of one version as an engram of its own, while the other is in use.
  *
  * The chunks that the version holds go over as they are stored, under their ids, each checked on
- * the way; a delta whose base the version does not hold is packed alone. Then the tree, key by key, without the names of snapshots, whose versions are not there.
- * All of it under another name, DIRECTORY.part: the copy is there whole or not at all. */
+ * the way; a delta whose base the version does not hold is packed alone. Then the tree, key by key,
+ * without the names of snapshots, whose versions are not there. All of it under another name,
+ * DIRECTORY.part: the copy is there whole or not at all. */
 #include <string.h>
 
 #include "base/memory.h"

@@ -9,8 +9,9 @@
  *   reply   likewise
  *   idle    so many seconds between two requests
  *
- * The same thread sees to it that no request is overlooked: libmicrohttpd is told of one once, by an edge of epoll, and in a
- * thousand connections that all ask at once some are forgotten now and then, until they time out.
+ * The same thread sees to it that no request is overlooked: libmicrohttpd is told of one once, by an edge of epoll. Of a
+ * thousand connections that asked at once on a busy machine one was seen to be forgotten until it timed out; the cause is not
+ * known.
  *
  * While it is the server's turn (a worker computes, a commit waits for the disk) the clock stands still. */
 #ifndef EG_SERVE_DEADLINES_H

@@ -1,14 +1,20 @@
 /* The server's parts without a server: targets, routes, conditions, ranges, settings, the lines of the access log. */
 #include "base/test.h"
 
+#include <arpa/inet.h>
 #include <jansson.h>
+#include <netinet/in.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/epoll.h>
+#include <sys/socket.h>
+#include <unistd.h>
 
 #include "base/memory.h"
 #include "serve/access_log.h"
 #include "serve/conditions.h"
 #include "serve/config.h"
+#include "serve/deadlines.h"
 #include "serve/metrics.h"
 #include "serve/routes.h"
 #include "serve/uri.h"
@@ -214,9 +220,40 @@ static void causes_have_statuses(void **state)
     assert_int_equal(eg_http_status(ENGRAM_DAMAGED), 500);
 }
 
+/* A new edge of epoll comes while bytes wait unread and no request is under way, none while one is. */
+static void unread_requests_are_brought_to_notice(void **state)
+{
+    struct sockaddr_in address = {.sin_family = AF_INET, .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
+    socklen_t size = sizeof address;
+    struct epoll_event event = {.events = EPOLLIN | EPOLLET};
+    eg_deadlines *d = NULL;
+    (void)state;
+    int listening = socket(AF_INET, SOCK_STREAM, 0), client = socket(AF_INET, SOCK_STREAM, 0), epoll = epoll_create1(0);
+    assert_int_equal(bind(listening, (struct sockaddr *)&address, size), 0);
+    assert_int_equal(listen(listening, 1), 0);
+    assert_int_equal(getsockname(listening, (struct sockaddr *)&address, &size), 0);
+    assert_int_equal(connect(client, (struct sockaddr *)&address, size), 0);
+    int fd = accept(listening, NULL, NULL);
+    assert_int_equal(epoll_ctl(epoll, EPOLL_CTL_ADD, fd, &event), 0);
+    assert_int_equal(eg_deadlines_start(60, 1, &d, NULL), ENGRAM_OK);
+    eg_connection *c = eg_deadlines_add(d, fd, NULL, 60);
+    assert_non_null(c);
+    atomic_store(&c->phase, EG_CONNECTION_BUSY);
+    assert_int_equal(write(client, "x", 1), 1);
+    assert_int_equal(epoll_wait(epoll, &event, 1, 5000), 1); /* the first, which is forgotten */
+    assert_int_equal(epoll_wait(epoll, &event, 1, 2500), 0);
+    atomic_store(&c->phase, EG_CONNECTION_IDLE);
+    assert_int_equal(epoll_wait(epoll, &event, 1, 10000), 1);
+    assert_true(eg_deadlines_wake_count(d) > 0);
+    eg_deadlines_remove(d, c);
+    eg_deadlines_stop(&d);
+    close(listening), close(client), close(fd), close(epoll);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
+        cmocka_unit_test(unread_requests_are_brought_to_notice),
         cmocka_unit_test(targets),
         cmocka_unit_test(paths),
         cmocka_unit_test(parameters_are_written),

@@ -1,4 +1,4 @@
-/* What asks OpenCL which devices there are: it takes a tenth of a second, and loads a compiler. */
+/* What asks OpenCL which devices there are: that loads every implementation, with its compiler. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
