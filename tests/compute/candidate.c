@@ -6,10 +6,17 @@
 
 enum { POOL_THREADS = 3, DEVICES_MAX = 16 };
 
+/* As eg_kernels_init_avx512, of the same sources, but their instructions are emulated with AVX2. */
+void eg_kernels_init_avx512_emulated(eg_kernels *kernels);
+
 static const struct table {
     const char *name;
     unsigned flags;
-} tables[] = {{"scalar", 0}, {"avx2", EG_CPU_AVX2}, {"avx512", EG_CPU_AVX2 | EG_CPU_AVX512}};
+    void (*override)(eg_kernels *kernels); /* NULL but for tables that no backend has */
+} tables[] = {{"scalar", 0, NULL},
+              {"avx2", EG_CPU_AVX2, NULL},
+              {"avx512", EG_CPU_AVX2 | EG_CPU_AVX512, NULL},
+              {"avx512-emulated", EG_CPU_AVX2, eg_kernels_init_avx512_emulated}};
 
 static bool is_wanted(const char *candidate_name, const char *name)
 {
@@ -28,12 +35,15 @@ static size_t open_table(candidate *list, size_t capacity, const struct table *t
                          const char *name, unsigned *failed)
 {
     size_t count = 0;
-    for (unsigned kind = 0; kind < 3 && count < capacity; kind++) {
+    const unsigned kinds = table->override == NULL ? 3 : 1;
+    for (unsigned kind = 0; kind < kinds && count < capacity; kind++) {
         static const char *const forms[] = {"%s", "cpu-%s", "cpu-%s-pool"};
         candidate *c = &list[count];
         memset(c, 0, sizeof *c);
         snprintf(c->name, sizeof c->name, forms[kind], table->name);
         eg_kernels_init(&c->kernels, table->flags);
+        if (table->override != NULL)
+            table->override(&c->kernels);
         if (!is_wanted(c->name, name))
             continue;
         if (kind == 0 || open_cpu(c, table->flags, kind == 2 ? POOL_THREADS : 0)) {

@@ -12,9 +12,10 @@ typedef struct candidate {
     eg_pool *pool;
 } candidate;
 
-/* Every table, the cpu backend with each table alone and over a pool, every OpenCL device; at most
- * capacity. NULL or a name takes only those of that name ("avx2", "cpu-avx2-pool", "opencl:0.0").
- * One that cannot be opened is reported and counted in *failed. */
+/* Every table, the cpu backend with each table alone and over a pool, the AVX-512 kernels emulated,
+ * every OpenCL device; at most capacity. NULL or a name takes only those of that name ("avx2",
+ * "cpu-avx2-pool", "avx512-emulated", "opencl:0.0"). One that cannot be opened is reported and
+ * counted in *failed. */
 size_t candidates_open(candidate *list, size_t capacity, const char *name, unsigned *failed);
 void candidate_close(candidate *c);
 
