@@ -12,6 +12,10 @@
  * There is no list to overflow, so any number of ties is exact. stride is a multiple of 32; the
  * scores past the last row of a tile are 0.
  *
+ * Rows are vectors as symbols, or in planes (host/vsa/layout.h), and queries then are as they are.
+ * Only count knows: for planes it reads all of a row while its bar is one that many rows reach in
+ * their leads by chance, and above that the rests only of rows whose leads leave a chance.
+ *
  * Kernels ending in _item run one work-item each on its own (CPUs), those in _group share local
  * memory (GPUs); the rest are small. */
 
@@ -22,6 +26,14 @@
 #define PLACES 4   /* that an item reads from at once */
 #define FEW 8      /* queries, for which reading takes longer than counting */
 #define LANES 64   /* work-items of a group */
+
+#define GROUP_ROWS 4096 /* of vectors in planes */
+#define PLANES 8
+#define LEAD_PLANES 2
+#define LEAD_SIZE 64
+#define REST_SIZE 192
+#define PRUNED_BAR 70 /* leads agree in 64 blocks by chance, give or take 7 */
+#define SHORT_ROWS 64 /* in planes, that stay in L1 */
 
 #ifdef __clang__
 typedef char wide __attribute__((ext_vector_type(32)));
@@ -44,6 +56,19 @@ static uint live_bits(const __global ulong *live, ulong first, uint count)
     if (shift + count > 64)
         bits |= live[first / 64 + 1] << (64 - shift);
     return (uint)bits & all;
+}
+
+/* Where lead and rest of a row are among total vectors in planes. */
+INLINE ulong lead_at(ulong row)
+{
+    return row / GROUP_ROWS * (GROUP_ROWS * BLOCKS) + row % GROUP_ROWS * LEAD_SIZE;
+}
+
+INLINE ulong rest_at(ulong total, ulong row)
+{
+    ulong group = row / GROUP_ROWS * GROUP_ROWS;
+    return group * BLOCKS + min(total - group, (ulong)GROUP_ROWS) * LEAD_SIZE +
+           row % GROUP_ROWS * REST_SIZE;
 }
 
 /* Adds 32 lanes, each -16 .. 0, to 8 that are 0 .. 64. */
@@ -176,6 +201,154 @@ top_k_count_item(const __global uchar *restrict vectors, ulong first, uint rows,
     }
 }
 
+/* Vectors in planes, that lie in one run; live: of the first of them, or none. */
+typedef struct run {
+    const __global ulong4 *leads, *rests;
+    uint count;
+    const __global ulong *live;
+    ulong live_first;
+} run;
+
+INLINE uint is_row_live(const run *r, uint row)
+{
+    ulong at = r->live_first + row;
+    return !r->live || (r->live[at / 64] >> at % 64 & 1);
+}
+
+INLINE ulong4 differ_in_leads(const ulong4 *query, const run *r, uint row)
+{
+    const __global ulong4 *lead = r->leads + row * LEAD_PLANES;
+    return (query[0] ^ lead[0]) | (query[1] ^ lead[1]);
+}
+
+INLINE ulong4 differ_in_all(const ulong4 *query, const run *r, uint row)
+{
+    const __global ulong4 *rest = r->rests + row * (PLANES - LEAD_PLANES);
+    ulong4 bits = differ_in_leads(query, r, row);
+#pragma unroll
+    for (uint i = 0; i < PLANES - LEAD_PLANES; i++)
+        bits |= query[LEAD_PLANES + i] ^ rest[i];
+    return bits;
+}
+
+/* How many bits are set in each of four. */
+INLINE uint4 count_bits4(ulong4 a, ulong4 b, ulong4 c, ulong4 d)
+{
+    a = popcount(a), b = popcount(b), c = popcount(c), d = popcount(d);
+    ulong4 ab = (ulong4)(a.lo + a.hi, b.lo + b.hi), cd = (ulong4)(c.lo + c.hi, d.lo + d.hi);
+    return convert_uint4((ulong4)(ab.even, cd.even) + (ulong4)(ab.odd, cd.odd));
+}
+
+INLINE uint count_bits(ulong4 bits)
+{
+    bits = popcount(bits);
+    return (uint)(bits.x + bits.y + bits.z + bits.w);
+}
+
+/* Rows a quarter of the run apart, as count_places. */
+static void count_whole(const ulong4 *query, const run *r, uint limit, __global ushort *scores)
+{
+    const uint quarter = r->count / PLACES;
+    for (uint i = 0; i < quarter; i++) {
+        const uint4 row = i + quarter * (uint4)(0, 1, 2, 3);
+        uint4 differing =
+            count_bits4(differ_in_all(query, r, row.x), differ_in_all(query, r, row.y),
+                        differ_in_all(query, r, row.z), differ_in_all(query, r, row.w));
+        uint4 score = select((uint4)(0), BLOCKS + 1 - differing, differing <= limit);
+        if (r->live)
+            score *= (uint4)(is_row_live(r, row.x), is_row_live(r, row.y), is_row_live(r, row.z),
+                             is_row_live(r, row.w));
+        scores[row.x] = score.x;
+        scores[row.y] = score.y;
+        scores[row.z] = score.z;
+        scores[row.w] = score.w;
+    }
+    for (uint row = quarter * PLACES; row < r->count; row++) {
+        uint differing = count_bits(differ_in_all(query, r, row));
+        scores[row] = differing <= limit && is_row_live(r, row) ? BLOCKS + 1 - differing : 0;
+    }
+}
+
+/* The rows whose leads leave a chance. */
+static uint find_chances(const ulong4 *query, const run *r, uint limit, ushort *rows)
+{
+    const uint quarter = r->count / PLACES;
+    uint found = 0;
+    for (uint i = 0; i < quarter; i++) {
+        const uint4 row = i + quarter * (uint4)(0, 1, 2, 3);
+        uint4 differing =
+            count_bits4(differ_in_leads(query, r, row.x), differ_in_leads(query, r, row.y),
+                        differ_in_leads(query, r, row.z), differ_in_leads(query, r, row.w));
+        if (!any(differing <= limit))
+            continue;
+        rows[found] = row.x, found += differing.x <= limit;
+        rows[found] = row.y, found += differing.y <= limit;
+        rows[found] = row.z, found += differing.z <= limit;
+        rows[found] = row.w, found += differing.w <= limit;
+    }
+    for (uint row = quarter * PLACES; row < r->count; row++) {
+        rows[found] = row;
+        found += count_bits(differ_in_leads(query, r, row)) <= limit;
+    }
+    return found;
+}
+
+static void count_pruned(const ulong4 *query, const run *r, uint limit, __global ushort *scores)
+{
+    ushort rows[ITEM + PLACES];
+    uint found = find_chances(query, r, limit, rows);
+    for (uint i = 0; i < r->count; i++)
+        scores[i] = 0;
+    for (uint i = 0; i < found; i++) {
+        uint differing = count_bits(differ_in_all(query, r, rows[i]));
+        if (differing <= limit && is_row_live(r, rows[i]))
+            scores[rows[i]] = BLOCKS + 1 - differing;
+    }
+}
+
+static void count_run(const run *r, const __global uchar *queries, uint query_count,
+                      const __global uint *bars, __global ushort *scores, uint stride)
+{
+    for (uint q = 0; q < query_count; q++, scores += stride) {
+        const __global ulong4 *from = (const __global ulong4 *)(queries + q * BLOCKS);
+        ulong4 query[PLANES];
+#pragma unroll
+        for (uint i = 0; i < PLANES; i++)
+            query[i] = from[i];
+        if (bars[q] > BLOCKS)
+            for (uint i = 0; i < r->count; i++)
+                scores[i] = 0;
+        else if (bars[q] < PRUNED_BAR)
+            count_whole(query, r, BLOCKS - bars[q], scores);
+        else
+            count_pruned(query, r, BLOCKS - bars[q], scores);
+    }
+}
+
+/* As top_k_count_item, of total vectors in planes. */
+__kernel __attribute__((reqd_work_group_size(1, 1, 1))) void top_k_count_planes_item(
+    const __global uchar *restrict vectors, ulong first, uint rows,
+    const __global uchar *restrict queries, uint query_count, const __global ulong *restrict live,
+    ulong live_first, const __global uint *restrict bars, __global ushort *restrict scores,
+    uint stride, ulong total)
+{
+    const uint begin = get_global_id(0) * ITEM, end = min(begin + ITEM, stride);
+    const uint most = query_count <= FEW ? ITEM : SHORT_ROWS;
+    uint row = begin;
+    while (row < end && row < rows) {
+        const ulong at = first + row;
+        run r = {(const __global ulong4 *)(vectors + lead_at(at)),
+                 (const __global ulong4 *)(vectors + rest_at(total, at)),
+                 min(min(most, min(end, rows) - row), GROUP_ROWS - (uint)(at % GROUP_ROWS)), live,
+                 live_first + row};
+        count_run(&r, queries, query_count, bars, scores + row, stride);
+        row += r.count;
+    }
+    for (uint q = 0; q < query_count; q++)
+        for (uint i = row; i < end; i++)
+            scores[q * stride + i] = 0;
+}
+
 #define WORDS (BLOCKS / 4)
 #define PITCH (WORDS + 1) /* odd, so that lanes meet different banks of local memory */
 #define QUERIES 4         /* counted at once for each word of a row */
@@ -228,6 +401,104 @@ top_k_count_group(const __global uchar *restrict vectors, ulong first, uint rows
         for (uint i = 0; i < QUERIES && q + i < query_count; i++)
             scores[(q + i) * stride + row] = score_of(sum4(equal[i]), bars[q + i], is_live);
     }
+}
+
+#define PLANE_WORDS (WORDS / PLANES)
+#define LEAD_WORDS (LEAD_SIZE / 4)
+#define REST_WORDS (REST_SIZE / 4)
+
+static uint is_any_below(const __global uint *bars, uint count, uint bar)
+{
+    uint is_any = 0;
+    for (uint q = 0; q < count; q++)
+        is_any |= bars[q] < bar;
+    return is_any;
+}
+
+/* The scores of a row, all planes of which are in local memory. */
+static void count_row_whole(const __local uint *own, uint is_live, const __global uchar *queries,
+                            uint query_count, const __global uint *bars, __global ushort *scores,
+                            uint stride)
+{
+    for (uint q = 0; q < query_count; q += QUERIES) {
+        const __global uint *query = (const __global uint *)(queries + q * BLOCKS);
+        uint differing[QUERIES] = {0};
+        for (uint w = 0; w < PLANE_WORDS; w++) {
+            uint bits[QUERIES] = {0};
+            for (uint at = w; at < WORDS; at += PLANE_WORDS)
+                for (uint i = 0; i < QUERIES; i++)
+                    bits[i] |= own[at] ^ query[i * WORDS + at];
+            for (uint i = 0; i < QUERIES; i++)
+                differing[i] += popcount(bits[i]);
+        }
+        for (uint i = 0; i < QUERIES && q + i < query_count; i++)
+            scores[(q + i) * stride] = score_of(BLOCKS - differing[i], bars[q + i], is_live);
+    }
+}
+
+/* The same: its lead is in local memory, its rest is read when that leaves a chance. */
+static void count_row_pruned(const __local uint *lead, const __global uint *rest, uint is_live,
+                             const __global uchar *queries, uint query_count,
+                             const __global uint *bars, __global ushort *scores, uint stride)
+{
+    for (uint q = 0; q < query_count; q++) {
+        const __global uint *query = (const __global uint *)(queries + q * BLOCKS);
+        uint bits[PLANE_WORDS], differing = 0;
+        for (uint w = 0; w < PLANE_WORDS; w++) {
+            bits[w] = (lead[w] ^ query[w]) | (lead[PLANE_WORDS + w] ^ query[PLANE_WORDS + w]);
+            differing += popcount(bits[w]);
+        }
+        uint score = score_of(BLOCKS - differing, bars[q], is_live);
+        if (score != 0) {
+            differing = 0;
+            for (uint w = 0; w < PLANE_WORDS; w++) {
+                for (uint at = w; at < REST_WORDS; at += PLANE_WORDS)
+                    bits[w] |= rest[at] ^ query[LEAD_WORDS + at];
+                differing += popcount(bits[w]);
+            }
+            score = score_of(BLOCKS - differing, bars[q], is_live);
+        }
+        scores[q * stride] = score;
+    }
+}
+
+/* As top_k_count_group, of total vectors in planes. Leads come into local memory, and the rests
+ * too when some query's bar is low; else a lane reads the rests it needs. */
+__kernel __attribute__((reqd_work_group_size(LANES, 1, 1))) void top_k_count_planes_group(
+    const __global uchar *restrict vectors, ulong first, uint rows,
+    const __global uchar *restrict queries, uint query_count, const __global ulong *restrict live,
+    ulong live_first, const __global uint *restrict bars, __global ushort *restrict scores,
+    uint stride, ulong total)
+{
+    __local uint tile[LANES * PITCH];
+    uint lane = get_local_id(0);
+    uint base = get_group_id(0) * LANES;
+    uint count = base < rows ? min((uint)LANES, rows - base) : 0;
+    const uint reads_all = is_any_below(bars, query_count, PRUNED_BAR);
+    first += base;
+    for (uint i = lane; i < count * LEAD_WORDS; i += LANES) {
+        const uint row = i / LEAD_WORDS, at = i % LEAD_WORDS;
+        tile[row * PITCH + at] = ((const __global uint *)(vectors + lead_at(first + row)))[at];
+    }
+    for (uint i = lane; reads_all && i < count * REST_WORDS; i += LANES) {
+        const uint row = i / REST_WORDS, at = i % REST_WORDS;
+        tile[row * PITCH + LEAD_WORDS + at] =
+            ((const __global uint *)(vectors + rest_at(total, first + row)))[at];
+    }
+    barrier(CLK_LOCAL_MEM_FENCE);
+
+    uint row = base + lane;
+    if (row >= stride)
+        return;
+    uint is_live = lane < count && live_bits(live, live_first + row, 1);
+    uint place = is_live ? lane : 0;
+    const __global uchar *rest = vectors + rest_at(total, first + place);
+    if (reads_all)
+        count_row_whole(tile + place * PITCH, is_live, queries, query_count, bars, scores + row,
+                        stride);
+    else
+        count_row_pruned(tile + place * PITCH, (const __global uint *)rest, is_live, queries,
+                         query_count, bars, scores + row, stride);
 }
 
 static uint section_end(uint section, uint section_rows, uint stride)

@@ -29,19 +29,23 @@ typedef struct eg_bench {
     eg_pool *pool;
     unsigned runs; /* timed, after one that is not */
     eg_limits limits;
-    uint8_t *vectors; /* seeded, uniform, 64-byte aligned */
+    eg_layout layout; /* of the vectors that are scanned */
+    uint8_t *vectors; /* seeded, uniform in either layout, 64-byte aligned */
     size_t vector_count;
-    uint8_t *real; /* likewise: of the distinct chunks of --data at cdc:1024 */
+    uint8_t *real; /* likewise: of the distinct chunks of --data at cdc:1024, but for the last, which ask */
     size_t real_count;
+    uint8_t *real_queries; /* EG_BENCH_QUERIES_MAX, in rows */
     uint8_t *random, *data; /* bytes to encode; data: of --data, or NULL */
     size_t random_size, data_size;
     size_t rows[EG_BENCH_LIST_MAX], batches[EG_BENCH_LIST_MAX]; /* of queries; each list ends with 0 */
     json_t *results;
 } eg_bench;
 
-enum { EG_BENCH_CHUNK = 16384 };
+enum { EG_BENCH_CHUNK = 16384, EG_BENCH_QUERIES_MAX = 4096 };
 
 void eg_bench_update_limits(eg_bench *bench);
+/* The first count of the uniform ones. */
+eg_vectors eg_bench_uniform(const eg_bench *bench, size_t count);
 
 /* Each measures on bench->device and adds to bench->results. */
 engram_status eg_bench_encode(eg_bench *bench, engram_error *error);
@@ -56,6 +60,8 @@ engram_status eg_bench_read_tree(const char *path, size_t size_max, uint8_t **by
 /* The vectors of the distinct chunks of bytes at cdc:1024, at most count_max, in fresh memory (eg_free). */
 engram_status eg_bench_make_vectors(eg_device *device, const uint8_t *bytes, size_t size, size_t count_max,
                                     uint8_t **vectors, size_t *count, engram_error *error);
+/* From rows to planes, in their place. */
+engram_status eg_bench_turn(uint8_t *vectors, size_t count, engram_error *error);
 
 /* A whole encode into a fresh engram under --dir, from --data or from random bytes; adds to bench->results. */
 engram_status eg_bench_ingest(eg_bench *bench, engram_error *error);

@@ -158,7 +158,7 @@ static engram_status run_crowds(eg_bench *b, crowd crowds[2], engram_error *erro
         crowds[i].width = i == 0 ? 1 : CALLERS;
         EG_TRY(eg_batcher_create(b->device, NULL, &crowds[i].batcher, error));
         EG_TRY(eg_arena_create(b->device, &crowds[i].arena, error));
-        EG_TRY(eg_arena_append(crowds[i].arena, b->vectors, rows_of(b), error));
+        EG_TRY(eg_arena_append(crowds[i].arena, eg_bench_uniform(b, rows_of(b)), error));
     }
     EG_TRY(run_both(&crowds[0], &crowds[1], error));
     sort(&crowds[0]);

@@ -133,6 +133,21 @@ engram_status eg_bench_make_vectors(eg_device *device, const uint8_t *bytes, siz
     return status;
 }
 
+engram_status eg_bench_turn(uint8_t *vectors, size_t count, engram_error *error)
+{
+    uint8_t *group = eg_alloc(EG_GROUP_ROWS * ENGRAM_BLOCKS);
+    if (group == NULL)
+        return eg_fail(error, ENGRAM_NO_MEMORY, "no memory for vectors in planes");
+    for (size_t first = 0; first < count; first += EG_GROUP_ROWS) {
+        size_t rows = eg_planes_group_rows(count, first);
+        memcpy(group, vectors + first * ENGRAM_BLOCKS, rows * ENGRAM_BLOCKS);
+        for (size_t i = 0; i < rows; i++)
+            eg_planes_put(vectors, count, first + i, group + i * ENGRAM_BLOCKS);
+    }
+    eg_free(group);
+    return ENGRAM_OK;
+}
+
 /* ---- the machine ---- */
 
 /* The value of the first line of a file that begins with name; "" when there is none. */

@@ -6,7 +6,7 @@
 #include "base/memory.h"
 #include "cli/bench.h"
 
-enum { RUNS_MAX = 1000, QUERY_K = 10, QUERIES_MAX = 4096, SHORTEST_US = 2000, DATA_MAX = 256 << 20 };
+enum { RUNS_MAX = 1000, QUERY_K = 10, SHORTEST_US = 2000, DATA_MAX = 256 << 20 };
 enum { CACHED_ROWS = 200000 }; /* 50 MB: fewer may stay in a cache between two runs */
 
 typedef engram_status timed(void *context, engram_error *error);
@@ -231,8 +231,8 @@ static engram_status call_query(void *context, engram_error *error)
 /* What is asked, and of what. */
 typedef struct population {
     const char *input;
-    const uint8_t *vectors, *queries; /* queries: QUERIES_MAX */
-    size_t rows;
+    eg_vectors vectors;
+    const uint8_t *queries; /* EG_BENCH_QUERIES_MAX, in rows */
 } population;
 
 static engram_status query_batch(eg_bench *b, const population *p, eg_arena *arena, size_t batch, uint32_t minimum,
@@ -243,10 +243,10 @@ static engram_status query_batch(eg_bench *b, const population *p, eg_arena *are
                  .input = p->input,
                  .unit = "pairs/s",
                  .batch = batch,
-                 .rows = p->rows,
-                 .amount = (double)p->rows * (double)batch,
+                 .rows = p->vectors.count,
+                 .amount = (double)p->vectors.count * (double)batch,
                  .cycles = ENGRAM_BLOCKS / 64.0,
-                 .bytes = p->rows > CACHED_ROWS ? (double)ENGRAM_BLOCKS / (double)batch : 0};
+                 .bytes = p->vectors.count > CACHED_ROWS ? (double)ENGRAM_BLOCKS / (double)batch : 0};
     c.hits = eg_alloc(batch * QUERY_K * sizeof *c.hits);
     c.counts = eg_alloc(batch * sizeof *c.counts);
     engram_status status = c.hits != NULL && c.counts != NULL
@@ -263,9 +263,9 @@ static engram_status query_population(eg_bench *b, const population *p, engram_e
 {
     eg_arena *arena = NULL;
     EG_TRY(eg_arena_create(b->device, &arena, error));
-    engram_status status = eg_arena_append(arena, p->vectors, p->rows, error);
+    engram_status status = eg_arena_append(arena, p->vectors, error);
     for (size_t i = 0; b->batches[i] != 0 && status == ENGRAM_OK; i++)
-        status = query_batch(b, p, arena, b->batches[i] < QUERIES_MAX ? b->batches[i] : QUERIES_MAX, 1, error);
+        status = query_batch(b, p, arena, b->batches[i] < EG_BENCH_QUERIES_MAX ? b->batches[i] : EG_BENCH_QUERIES_MAX, 1, error);
     if (status == ENGRAM_OK)
         status = query_batch(b, p, arena, 1, engram_matches_from_jaccard(0.5), error);
     eg_arena_free(arena);
@@ -275,19 +275,16 @@ static engram_status query_population(eg_bench *b, const population *p, engram_e
 /* Real chunks are asked about that are not among the rows. */
 static engram_status query_real(eg_bench *b, engram_error *error)
 {
-    if (b->real_count <= QUERIES_MAX)
-        return b->real_count == 0 ? ENGRAM_OK
-                                  : eg_fail(error, ENGRAM_INVALID, "--data has only %zu distinct chunks of about 1 KiB: more than %d are needed",
-                                            b->real_count, QUERIES_MAX);
-    size_t rows = b->real_count - QUERIES_MAX;
-    population p = {"real", b->real, b->real + rows * ENGRAM_BLOCKS, rows};
+    if (b->real == NULL)
+        return ENGRAM_OK;
+    population p = {"real", {b->real, b->real_count, 0, b->real_count, b->layout}, b->real_queries};
     return query_population(b, &p, error);
 }
 
 engram_status eg_bench_query(eg_bench *bench, engram_error *error)
 {
     for (size_t i = 0; bench->rows[i] != 0; i++) {
-        population p = {"uniform", bench->vectors, bench->random, bench->rows[i]};
+        population p = {"uniform", eg_bench_uniform(bench, bench->rows[i]), bench->random};
         EG_TRY(query_population(bench, &p, error));
     }
     EG_TRY(query_real(bench, error));

@@ -36,7 +36,7 @@ static engram_status gather(read_bench *b, engram_error *error)
     for (size_t i = 0, n = eg_store_segment_count(b->store); i < n; i++) {
         eg_vector_span span;
         EG_TRY(eg_store_get_vectors(b->store, i, &span, error));
-        for (size_t row = 0; row < span.count && b->count < totals.chunks; row++)
+        for (size_t row = 0; row < span.vectors.count && b->count < totals.chunks; row++)
             b->ids[b->count++] = span.ids[row];
     }
     return b->count != 0 ? ENGRAM_OK : eg_fail(error, ENGRAM_INVALID, "bench read: there is no chunk in this engram");

@@ -15,6 +15,7 @@ static const eg_option options[] = {
     {"runs", 0, "N", "timed runs of each, 10 or more; default 10"},
     {"rows", 0, "LIST", "query: among so many vectors; default 10000,1000000,10000000"},
     {"batch", 0, "LIST", "query: so many at once; default 1,8,64,512"},
+    {"layout", 0, "LAYOUT", "query: vectors as planes, as sealed segments have them, or as rows; default planes"},
     {"plot", 0, "FILE.svg", "write a chart: throughput against batch size, with the limits"},
     {"dir", 0, "DIR", "commit, update, ingest: on this disk; default: the working directory"},
     {"seconds", 0, "N", "commit: for so long each; default 2"},
@@ -106,6 +107,16 @@ static engram_status read_list(const eg_cli *cli, const char *name, const char *
     return eg_fail(error, ENGRAM_INVALID, "--%s: at most %d numbers", name, EG_BENCH_LIST_MAX - 1);
 }
 
+static engram_status read_layout(eg_bench *b, engram_error *error)
+{
+    const char *layout = eg_option_text(b->cli, "layout");
+    if (layout == NULL || strcmp(layout, "planes") == 0)
+        b->layout = EG_LAYOUT_PLANES;
+    else if (strcmp(layout, "rows") != 0)
+        return eg_fail(error, ENGRAM_INVALID, "--layout %s: planes or rows is expected", layout);
+    return ENGRAM_OK;
+}
+
 /* Vectors may take half of the machine's memory; rows beyond are left out, and said to be. */
 static void fit_rows(eg_bench *b)
 {
@@ -140,6 +151,7 @@ static engram_status prepare(eg_bench *b, const bool chosen[OPERATION_COUNT], en
     }
     EG_TRY(read_list(b->cli, "rows", "10000,1000000,10000000", SIZE_MAX / ENGRAM_BLOCKS, b->rows, error));
     EG_TRY(read_list(b->cli, "batch", "1,8,64,512", 4096, b->batches, error));
+    EG_TRY(read_layout(b, error));
     b->vector_count = VECTORS;
     if (query)
         fit_rows(b);
@@ -153,12 +165,26 @@ static engram_status prepare(eg_bench *b, const bool chosen[OPERATION_COUNT], en
     return query || encode ? read_data(b, error) : ENGRAM_OK;
 }
 
+eg_vectors eg_bench_uniform(const eg_bench *bench, size_t count)
+{
+    return (eg_vectors){bench->vectors, count, 0, count, bench->layout};
+}
+
 /* With the first device, for all of them: bits are equal. */
 static engram_status make_real(eg_bench *b, bool query, engram_error *error)
 {
-    if (b->data != NULL && b->real == NULL && query)
-        EG_TRY(eg_bench_make_vectors(b->device, b->data, b->data_size, REAL_MAX, &b->real, &b->real_count, error));
-    return ENGRAM_OK;
+    enum { QUERIES = EG_BENCH_QUERIES_MAX };
+    if (b->data == NULL || b->real != NULL || !query)
+        return ENGRAM_OK;
+    EG_TRY(eg_bench_make_vectors(b->device, b->data, b->data_size, REAL_MAX, &b->real, &b->real_count, error));
+    if (b->real_count <= QUERIES)
+        return eg_fail(error, ENGRAM_INVALID,
+                       "--data has only %zu distinct chunks of about 1 KiB: more than %d are needed", b->real_count, QUERIES);
+    b->real_count -= QUERIES;
+    b->real_queries = eg_memdup(b->real + b->real_count * ENGRAM_BLOCKS, (size_t)QUERIES * ENGRAM_BLOCKS);
+    if (b->real_queries == NULL)
+        return eg_fail(error, ENGRAM_NO_MEMORY, "no memory for the vectors of --data");
+    return b->layout == EG_LAYOUT_PLANES ? eg_bench_turn(b->real, b->real_count, error) : ENGRAM_OK;
 }
 
 static engram_status bench_device(eg_bench *b, const char *spec, const bool chosen[OPERATION_COUNT],
@@ -229,6 +255,7 @@ static engram_status bench_compute(eg_cli *cli, const bool chosen[OPERATION_COUN
     eg_free(bench.random);
     eg_free(bench.data);
     eg_free(bench.real);
+    eg_free(bench.real_queries);
     return status;
 }
 

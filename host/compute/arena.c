@@ -59,14 +59,13 @@ void eg_arena_free(eg_arena *arena)
     eg_free(arena);
 }
 
-engram_status eg_arena_append(eg_arena *arena, const uint8_t *vectors, size_t count,
-                              engram_error *error)
+engram_status eg_arena_append(eg_arena *arena, eg_vectors vectors, engram_error *error)
 {
     eg_backend *cpu = arena->device->cpu, *other = arena->device->other;
-    EG_TRY(cpu->ops->resident_append(cpu, arena->on_cpu, vectors, count, error));
-    arena->row_count += count;
-    if (arena->on_other != NULL && other->ops->resident_append(other, arena->on_other, vectors,
-                                                               count, &arena->why) != ENGRAM_OK)
+    EG_TRY(cpu->ops->resident_append(cpu, arena->on_cpu, vectors, error));
+    arena->row_count += vectors.count;
+    if (arena->on_other != NULL &&
+        other->ops->resident_append(other, arena->on_other, vectors, &arena->why) != ENGRAM_OK)
         drop_other(arena);
     return ENGRAM_OK;
 }

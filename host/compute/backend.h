@@ -16,6 +16,7 @@
 #include "base/status.h"
 #include "compute/top.h"
 #include "engram/hypervector.h"
+#include "vsa/layout.h"
 
 typedef struct eg_backend eg_backend;
 typedef struct eg_resident eg_resident; /* vectors a backend holds for scanning */
@@ -37,10 +38,10 @@ typedef struct eg_backend_ops {
     /* An empty resident set; free accepts NULL. */
     engram_status (*resident_create)(eg_backend *backend, eg_resident **resident, engram_error *error);
     void (*resident_free)(eg_backend *backend, eg_resident *resident);
-    /* Adds count rows after those there. vectors (64-byte aligned) is lent until resident_free: a
-     * CPU backend scans it in place, a device copies it. */
-    engram_status (*resident_append)(eg_backend *backend, eg_resident *resident,
-                                     const uint8_t *vectors, size_t count, engram_error *error);
+    /* Adds vectors after those there, a row each. Their bytes are lent until resident_free: a CPU
+     * backend scans them in place, a device copies them. */
+    engram_status (*resident_append)(eg_backend *backend, eg_resident *resident, eg_vectors vectors,
+                                     engram_error *error);
     /* The k best rows for each query among those whose bit in live is set (bit = row number in the
      * resident set; NULL: all), with at least minimum matches, best first (eg_hit_before).
      * hits: query_count * k; counts[q] of them are filled. k <= EG_TOP_K_MAX. */

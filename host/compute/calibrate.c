@@ -117,7 +117,7 @@ static bool make_resident(bench *b, eg_backend *backend)
     engram_error ignored = {0};
     if (backend->ops->resident_create(backend, &b->resident, &ignored) != ENGRAM_OK)
         return false;
-    if (backend->ops->resident_append(backend, b->resident, b->vectors, ROWS, &ignored) ==
+    if (backend->ops->resident_append(backend, b->resident, eg_rows(b->vectors, ROWS), &ignored) ==
         ENGRAM_OK)
         return true;
     backend->ops->resident_free(backend, b->resident);

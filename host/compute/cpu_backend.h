@@ -26,8 +26,8 @@ static inline size_t eg_cpu_width(const eg_cpu_backend *cpu)
 engram_status eg_cpu_resident_create(eg_backend *backend, eg_resident **resident,
                                      engram_error *error);
 void eg_cpu_resident_free(eg_backend *backend, eg_resident *resident);
-engram_status eg_cpu_resident_append(eg_backend *backend, eg_resident *resident,
-                                     const uint8_t *vectors, size_t count, engram_error *error);
+engram_status eg_cpu_resident_append(eg_backend *backend, eg_resident *resident, eg_vectors vectors,
+                                     engram_error *error);
 engram_status eg_cpu_top_k(eg_backend *backend, const eg_resident *resident, const uint8_t *queries,
                            size_t query_count, const uint64_t *live, uint32_t k, uint32_t minimum,
                            eg_hit *hits, uint32_t *counts, engram_error *error);

@@ -16,8 +16,8 @@ enum {
 #define SCRATCH_MAX ((size_t)64 << 20)
 
 typedef struct span {
-    const uint8_t *vectors;
-    size_t first_row, count;
+    eg_vectors vectors;
+    size_t first_row;
 } span;
 
 struct eg_resident {
@@ -45,19 +45,19 @@ void eg_cpu_resident_free(eg_backend *backend, eg_resident *resident)
     eg_free(resident);
 }
 
-engram_status eg_cpu_resident_append(eg_backend *backend, eg_resident *resident,
-                                     const uint8_t *vectors, size_t count, engram_error *error)
+engram_status eg_cpu_resident_append(eg_backend *backend, eg_resident *resident, eg_vectors vectors,
+                                     engram_error *error)
 {
     (void)backend;
-    if ((uintptr_t)vectors % 64 != 0)
+    if ((uintptr_t)vectors.bytes % 64 != 0)
         return eg_fail(error, ENGRAM_INVALID, "vectors to scan must be aligned to 64 bytes");
-    if (count == 0)
+    if (vectors.count == 0)
         return ENGRAM_OK;
     if (!eg_grow((void **)&resident->spans, &resident->span_capacity, resident->span_count + 1,
                  sizeof *resident->spans))
         return eg_fail(error, ENGRAM_NO_MEMORY, "no memory for a span of vectors");
-    resident->spans[resident->span_count++] = (span){vectors, resident->row_count, count};
-    resident->row_count += count;
+    resident->spans[resident->span_count++] = (span){vectors, resident->row_count};
+    resident->row_count += vectors.count;
     return ENGRAM_OK;
 }
 
@@ -103,12 +103,15 @@ static const uint64_t *live_bits(const uint64_t *live, size_t first, size_t coun
 static void scan_rows(const request *r, size_t first, size_t end, eg_top *tops)
 {
     uint64_t words[PIECE_WORDS];
-    for (const span *s = find_span(r->resident, first); first < end; s++) {
+    const span *s = find_span(r->resident, first);
+    while (first < end) {
         size_t at = first - s->first_row;
-        size_t count = s->count - at < end - first ? s->count - at : end - first;
-        r->cpu->kernels.top_k(r->queries, r->query_count, s->vectors + at * ENGRAM_BLOCKS, count,
-                              first, live_bits(r->live, first, count, words), tops);
+        size_t run = eg_vectors_run(&s->vectors, at), count = run < end - first ? run : end - first;
+        r->cpu->kernels.top_k(r->queries, r->query_count,
+                              eg_vectors_part(s->vectors, at, count), first,
+                              live_bits(r->live, first, count, words), tops);
         first += count;
+        s += at + count == s->vectors.count;
     }
 }
 

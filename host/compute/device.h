@@ -46,10 +46,10 @@ engram_status eg_device_encode(eg_device *device, const engram_codebook *codeboo
 engram_status eg_device_bundle(eg_device *device, uint32_t *counters, const uint8_t *vectors,
                                size_t count, int sign, engram_error *error);
 
-/* Vectors to scan; memory given to append is lent until arena_free. */
+/* Vectors to scan, in either layout; memory given to append is lent until arena_free. */
 engram_status eg_arena_create(eg_device *device, eg_arena **arena, engram_error *error);
 void eg_arena_free(eg_arena *arena);
-engram_status eg_arena_append(eg_arena *arena, const uint8_t *vectors, size_t count, engram_error *error);
+engram_status eg_arena_append(eg_arena *arena, eg_vectors vectors, engram_error *error);
 size_t eg_arena_rows(const eg_arena *arena);
 engram_status eg_arena_top_k(eg_arena *arena, const uint8_t *queries, size_t query_count, const uint64_t *live,
                              uint32_t k, uint32_t minimum, eg_hit *hits, uint32_t *counts, engram_error *error);

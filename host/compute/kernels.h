@@ -10,6 +10,7 @@
 
 #include "compute/top.h"
 #include "engram/hypervector.h"
+#include "vsa/layout.h"
 
 enum { /* what the processor and the operating system allow */
     EG_CPU_AVX2 = 1,   /* AVX2, BMI2, POPCNT */
@@ -26,10 +27,10 @@ typedef struct eg_kernels {
     /* counters[block * 256 + symbol] += sign (1 or -1, wrapping) for each of count vectors. */
     void (*bundle)(uint32_t *counters, const uint8_t *vectors, size_t count, int sign);
 
-    /* Offers rows first_row .. first_row + count - 1 (vectors[i] is row first_row + i) to the k-best
-     * list of each query. live: bit i says whether vectors[i] counts; NULL: all do. Vectors are
-     * aligned to 64 bytes; queries need not be. */
-    void (*top_k)(const uint8_t *queries, size_t query_count, const uint8_t *vectors, size_t count,
+    /* Offers the vectors, of which the i-th is row first_row + i, to the k-best list of each query.
+     * live: bit i says whether the i-th counts; NULL: all do. Vectors are aligned to 64 bytes, and
+     * those in planes are of one group; queries are symbols, and need not be aligned. */
+    void (*top_k)(const uint8_t *queries, size_t query_count, eg_vectors vectors,
                   uint64_t first_row, const uint64_t *live, eg_top *tops);
 } eg_kernels;
 

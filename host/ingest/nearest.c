@@ -73,7 +73,7 @@ void eg_nearest_find(const eg_nearest *nearest, uint32_t first, size_t count, ui
     const uint8_t *queries = nearest->vectors + (size_t)first * ENGRAM_BLOCKS;
     for (size_t i = 0; i < count; i++)
         eg_top_init(&tops[i], hits + i * k, k, least);
-    nearest->kernels.top_k(queries, count, nearest->vectors, first, 0, nearest->fit, tops);
+    nearest->kernels.top_k(queries, count, eg_rows(nearest->vectors, first), 0, nearest->fit, tops);
     for (size_t i = 0; i < count; i++) {
         for (uint32_t j = 0; j < i; j++) {
             uint32_t matches = engram_matches(queries + i * ENGRAM_BLOCKS, queries + j * ENGRAM_BLOCKS);

@@ -107,8 +107,10 @@ static engram_status add_segment(eg_recall *r, size_t index, engram_error *error
     engram_status status = eg_store_get_vectors(r->store, index, &span, &inner);
     if (status == ENGRAM_NO_MEMORY)
         return eg_fail(error, status, "%s", inner.message);
-    for (size_t i = 0; i < span.count && status == ENGRAM_OK; i++) {
-        EG_TRY(add(r, span.ids[i], span.vectors + i * ENGRAM_BLOCKS, error));
+    for (size_t i = 0; status == ENGRAM_OK && i < span.vectors.count; i++) {
+        uint8_t vector[ENGRAM_BLOCKS];
+        eg_vectors_get(&span.vectors, i, vector);
+        EG_TRY(add(r, span.ids[i], vector, error));
         EG_TRY(drop_if_deep(r, r->count - 1, error));
     }
     return ENGRAM_OK; /* vectors that cannot be read: their chunks are no bases */

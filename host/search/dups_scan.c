@@ -153,12 +153,11 @@ static engram_status tell_progress(const eg_dups *d, engram_error *error)
 
 static engram_status scan_span(eg_dups *d, const eg_row_span *span, batch *b, engram_error *error)
 {
-    for (size_t i = 0; i < span->count; i++) {
+    for (size_t i = 0; i < span->vectors.count; i++) {
         uint64_t row = span->first + i;
         if ((d->live.bits[row / 64] >> (row % 64) & 1) == 0)
             continue;
-        memcpy(b->vectors + b->count * ENGRAM_BLOCKS, span->vectors + i * ENGRAM_BLOCKS,
-               ENGRAM_BLOCKS);
+        eg_vectors_get(&span->vectors, i, b->vectors + b->count * ENGRAM_BLOCKS);
         b->rows[b->count++] = row;
         if (b->count == BATCH_ROWS) {
             EG_TRY(run_batch(d, b, error));

@@ -101,7 +101,7 @@ static engram_status compare_piece(direction *d, engram_error *error)
     if (d->row_count == 0)
         return ENGRAM_OK;
     EG_TRY(eg_arena_create(d->dups->searcher->device, &arena, error));
-    engram_status status = eg_arena_append(arena, d->rows, d->row_count, error);
+    engram_status status = eg_arena_append(arena, eg_rows(d->rows, d->row_count), error);
     if (status == ENGRAM_OK)
         status = eg_arena_top_k(arena, d->probes, d->probe_count, NULL, 1, d->dups->floor, d->hits,
                                 d->counts, error);

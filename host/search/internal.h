@@ -7,11 +7,10 @@
 #include "compute/batcher.h"
 #include "search/query.h"
 
-typedef struct eg_row_span { /* rows first .. first + count - 1 are chunks ids[0 .. count) */
+typedef struct eg_row_span { /* row first + i is chunk ids[i] */
     uint64_t first;
     const uint64_t *ids;
-    const uint8_t *vectors;
-    size_t count;
+    eg_vectors vectors;
 } eg_row_span;
 
 typedef struct eg_via_root eg_via_root; /* via_root.c: bundles of the rows */

@@ -94,7 +94,8 @@ static engram_status mark_holder(void *context, uint64_t chunk, uint64_t number,
         return ENGRAM_OK;
     while (c->span < s->span_count) {
         const eg_row_span *span = &s->spans[c->span];
-        if (span->count == 0 || span->ids[span->count - 1] < chunk) {
+        const size_t rows = span->vectors.count;
+        if (rows == 0 || span->ids[rows - 1] < chunk) {
             c->span++;
             c->index = 0;
             continue;

@@ -64,9 +64,9 @@ static engram_status add_span(eg_searcher *s, const eg_vector_span *span, engram
         return eg_fail(error, ENGRAM_NO_MEMORY, "out of memory for a query");
     uint64_t first = eg_arena_rows(s->arena);
     eg_lives_clear(&s->lives); /* they know nothing of new rows */
-    EG_TRY(eg_arena_append(s->arena, span->vectors, span->count, error));
-    s->spans[s->span_count++] = (eg_row_span){first, span->ids, span->vectors, span->count};
-    s->last_id = span->ids[span->count - 1];
+    EG_TRY(eg_arena_append(s->arena, span->vectors, error));
+    s->spans[s->span_count++] = (eg_row_span){first, span->ids, span->vectors};
+    s->last_id = span->ids[span->vectors.count - 1];
     return ENGRAM_OK;
 }
 
@@ -78,7 +78,7 @@ static engram_status refresh(eg_searcher *s, engram_error *error)
     EG_TRY(eg_store_check_vectors(store, error));
     for (eg_vector_span span;;) {
         EG_TRY(eg_store_next_vectors(store, s->last_id, &span, error));
-        if (span.count == 0)
+        if (span.vectors.count == 0)
             return ENGRAM_OK;
         EG_TRY(add_span(s, &span, error));
     }
@@ -91,7 +91,8 @@ static bool is_current(const eg_searcher *s)
     eg_vector_span span;
     engram_error ignored = {0};
     return eg_store_check_vectors(store, &ignored) == ENGRAM_OK &&
-           eg_store_next_vectors(store, s->last_id, &span, &ignored) == ENGRAM_OK && span.count == 0;
+           eg_store_next_vectors(store, s->last_id, &span, &ignored) == ENGRAM_OK &&
+           span.vectors.count == 0;
 }
 
 engram_status eg_searcher_enter(eg_searcher *searcher, engram_error *error)

@@ -70,27 +70,31 @@ static engram_status add_tile(eg_via_root *via, engram_error *error)
     return ENGRAM_OK;
 }
 
-static void count_rows(eg_via_root *via, const uint8_t *vectors, size_t count)
+static void count_rows(eg_via_root *via, const eg_vectors *vectors)
 {
     tile *t = via->tiles[via->tile_count - 1];
-    for (size_t i = 0; i < count; i++)
+    for (size_t i = 0; i < vectors->count; i++) {
+        uint8_t vector[ENGRAM_BLOCKS];
+        eg_vectors_get(vectors, i, vector);
         for (unsigned k = 0; k < ENGRAM_BLOCKS; k++) {
-            unsigned at = k * ENGRAM_SYMBOLS + vectors[i * ENGRAM_BLOCKS + k];
+            unsigned at = k * ENGRAM_SYMBOLS + vector[k];
             t->counters[at]++;
             via->totals[at]++;
         }
-    t->rows += (uint32_t)count;
-    via->rows += count;
+    }
+    t->rows += (uint32_t)vectors->count;
+    via->rows += vectors->count;
 }
 
 static engram_status count_span(eg_via_root *via, const eg_row_span *span, engram_error *error)
 {
-    while (via->rows < span->first + span->count) {
-        size_t at = via->rows - span->first, left = span->count - at;
+    while (via->rows < span->first + span->vectors.count) {
+        size_t at = via->rows - span->first, left = span->vectors.count - at;
         size_t room = TILE_ROWS - via->rows % TILE_ROWS;
         if (room == TILE_ROWS && via->rows / TILE_ROWS == via->tile_count)
             EG_TRY(add_tile(via, error));
-        count_rows(via, span->vectors + at * ENGRAM_BLOCKS, left < room ? left : room);
+        const eg_vectors part = eg_vectors_part(span->vectors, at, left < room ? left : room);
+        count_rows(via, &part);
     }
     return ENGRAM_OK;
 }
@@ -103,7 +107,7 @@ static engram_status update(eg_searcher *s, engram_error *error)
     if (s->via_root == NULL)
         return no_memory(error);
     for (size_t i = 0; i < s->span_count; i++)
-        if (s->spans[i].first + s->spans[i].count > s->via_root->rows)
+        if (s->spans[i].first + s->spans[i].vectors.count > s->via_root->rows)
             EG_TRY(count_span(s->via_root, &s->spans[i], error));
     return ENGRAM_OK;
 }

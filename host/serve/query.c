@@ -185,6 +185,6 @@ const eg_route eg_routes_query[] = {
      .parameters = "whole",
      .body = EG_BODY_WHOLE,
      .body_max = EG_QUERY_BODY_MAX,
-     .handle = eg_vectors},
+     .handle = eg_make_vectors},
     {0},
 };

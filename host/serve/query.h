@@ -23,7 +23,7 @@ engram_status eg_query_reply(const eg_request *request, eg_reply *reply, const e
 /* query_batch.c */
 engram_status eg_query_batch(eg_request *request, eg_reply *reply, engram_error *error);
 /* vectors.c */
-engram_status eg_vectors(eg_request *request, eg_reply *reply, engram_error *error);
+engram_status eg_make_vectors(eg_request *request, eg_reply *reply, engram_error *error);
 /* What is like a stored file, which is not a hit itself: ?similar=K of a file. */
 engram_status eg_query_similar(const eg_request *request, eg_reply *reply, engram_view *view, const struct engram_stat *stat, engram_error *error);
 

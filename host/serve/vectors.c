@@ -88,7 +88,7 @@ static engram_status reply_json(const eg_request *request, const encoding *e, eg
     return eg_reply_document(reply, 200, document, failures, error);
 }
 
-engram_status eg_vectors(eg_request *request, eg_reply *reply, engram_error *error)
+engram_status eg_make_vectors(eg_request *request, eg_reply *reply, engram_error *error)
 {
     encoding e = {0};
     const char *accept = eg_request_header(request, "Accept");

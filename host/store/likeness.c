@@ -59,13 +59,16 @@ static engram_status add(eg_likeness *l, uint64_t id, const uint8_t *vector, eng
 static engram_status add_all(eg_collection *c, eg_likeness *l, engram_error *error)
 {
     uint64_t last = 0;
-    for (eg_vector_span span;; last = span.ids[span.count - 1]) {
+    for (eg_vector_span span;; last = span.ids[span.vectors.count - 1]) {
         EG_TRY(eg_store_next_vectors(c->store, last, &span, error));
-        if (span.count == 0)
+        if (span.vectors.count == 0)
             return ENGRAM_OK;
-        for (size_t i = 0; i < span.count; i++)
-            if (span.ids[i] < c->floor && !eg_collection_dooms(c, span.ids[i]))
-                EG_TRY(add(l, span.ids[i], span.vectors + i * EG_SEGMENT_VECTOR_SIZE, error));
+        for (size_t i = 0; i < span.vectors.count; i++)
+            if (span.ids[i] < c->floor && !eg_collection_dooms(c, span.ids[i])) {
+                uint8_t vector[EG_SEGMENT_VECTOR_SIZE];
+                eg_vectors_get(&span.vectors, i, vector);
+                EG_TRY(add(l, span.ids[i], vector, error));
+            }
     }
 }
 

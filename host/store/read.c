@@ -291,7 +291,7 @@ engram_status eg_store_get_vectors(eg_store *store, size_t segment_index, eg_vec
 /* The part of a span beyond an id. */
 static void cut_span(eg_vector_span *span, uint64_t after)
 {
-    size_t low = 0, high = span->count;
+    size_t low = 0, high = span->vectors.count;
     while (low < high) {
         size_t middle = low + (high - low) / 2;
         if (span->ids[middle] <= after)
@@ -299,9 +299,8 @@ static void cut_span(eg_vector_span *span, uint64_t after)
         else
             high = middle;
     }
-    span->vectors += low * EG_SEGMENT_VECTOR_SIZE;
+    span->vectors = eg_vectors_part(span->vectors, low, span->vectors.count - low);
     span->ids += low;
-    span->count -= low;
 }
 
 engram_status eg_store_next_vectors(eg_store *store, uint64_t after, eg_vector_span *span,
@@ -309,7 +308,7 @@ engram_status eg_store_next_vectors(eg_store *store, uint64_t after, eg_vector_s
 {
     eg_segments segments = eg_store_segments(store);
     *span = (eg_vector_span){0};
-    for (size_t i = 0; i < segments.count && span->count == 0; i++) {
+    for (size_t i = 0; i < segments.count && span->vectors.count == 0; i++) {
         if (eg_store_last_id(segments.at[i]) <= after)
             continue;
         EG_TRY(eg_segment_get_vectors(segments.at[i], span, error));

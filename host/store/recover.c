@@ -42,14 +42,14 @@ static engram_status copy_chunk(eg_segment *old, eg_segment *fresh, const eg_vec
                                 uint32_t index, eg_buffer *bytes, engram_error *error)
 {
     eg_chunk_record record = *eg_segment_record(old, index);
+    uint8_t vector[EG_SEGMENT_VECTOR_SIZE];
     eg_buffer_clear(bytes);
     if (eg_buffer_extend(bytes, record.stored_size) == NULL)
         return eg_fail(error, ENGRAM_NO_MEMORY, "no memory to recover a segment");
     EG_TRY(eg_segment_read_payload(old, &record, bytes->data, error));
     EG_TRY(eg_segment_reserve(fresh, 1, error));
-    return eg_segment_add(fresh, &record,
-                          vectors->vectors + (size_t)index * EG_SEGMENT_VECTOR_SIZE, bytes->data,
-                          error);
+    eg_vectors_get(&vectors->vectors, index, vector);
+    return eg_segment_add(fresh, &record, vector, bytes->data, error);
 }
 
 static engram_status copy_chunks(eg_store *store, eg_segment *old, eg_segment *fresh,
@@ -59,7 +59,7 @@ static engram_status copy_chunks(eg_store *store, eg_segment *old, eg_segment *f
     eg_vector_span vectors;
     eg_buffer bytes = {0};
     EG_TRY(eg_segment_get_vectors(old, &vectors, error));
-    for (uint32_t i = 0; i < vectors.count && status == ENGRAM_OK; i++)
+    for (uint32_t i = 0; i < vectors.vectors.count && status == ENGRAM_OK; i++)
         status = copy_chunk(old, fresh, &vectors, i, &bytes, error);
     eg_buffer_fini(&bytes);
     EG_TRY(status);

@@ -58,7 +58,7 @@ static void lay_out_sealed(const eg_segment *segment, eg_segment_header *sealed)
     sealed->sections[2] =
         (eg_section){EG_SECTION_FINGERPRINTS, 0, records + records_size, pairs_size, count, 0};
     sealed->sections[3] = (eg_section){EG_SECTION_VECTORS,
-                                       0,
+                                       EG_CODEC_PLANES,
                                        eg_segment_align(records + records_size + pairs_size, EG_SEGMENT_PAGE),
                                        (uint64_t)count * EG_SEGMENT_VECTOR_SIZE,
                                        count,
@@ -73,6 +73,56 @@ static engram_status write_section(eg_segment *segment, eg_section *section, con
                               (size_t)section->size, error);
 }
 
+/* ---- vectors ---- */
+
+/* A group of planes, and its vectors in rows. */
+typedef struct group {
+    uint8_t planes[EG_GROUP_ROWS * ENGRAM_BLOCKS];
+    uint8_t rows[EG_GROUP_ROWS * ENGRAM_BLOCKS];
+} group;
+
+static engram_status write_group(eg_segment *segment, eg_section *section, group *g, uint32_t first,
+                                 uint32_t count, engram_error *error)
+{
+    const size_t size = (size_t)count * ENGRAM_BLOCKS;
+    for (uint32_t i = 0; i < count; i++)
+        eg_planes_put(g->planes, count, i, g->rows + (size_t)i * ENGRAM_BLOCKS);
+    section->crc = eg_crc32(section->crc, g->planes, size);
+    return segment->io->write(segment->io, segment->file,
+                              section->offset + (uint64_t)first * ENGRAM_BLOCKS, g->planes, size,
+                              error);
+}
+
+static engram_status write_vectors(eg_segment *segment, eg_section *section,
+                                   eg_segment_vectors *vectors, void *context, engram_error *error)
+{
+    engram_status status = ENGRAM_OK;
+    group *g = eg_alloc(sizeof *g);
+    if (g == NULL)
+        return eg_fail(error, ENGRAM_NO_MEMORY, "no memory to write a segment");
+    for (uint32_t first = 0; first < section->count && status == ENGRAM_OK;
+         first += EG_GROUP_ROWS) {
+        uint32_t left = section->count - first, count = left < EG_GROUP_ROWS ? left : EG_GROUP_ROWS;
+        status = vectors(context, first, count, g->rows, error);
+        if (status == ENGRAM_OK)
+            status = write_group(segment, section, g, first, count, error);
+    }
+    eg_free(g);
+    return status;
+}
+
+/* ---- from a segment that was active ---- */
+
+static engram_status take_columns(void *context, uint32_t first, uint32_t count, uint8_t *vectors,
+                                  engram_error *error)
+{
+    const eg_columns *columns = context;
+    (void)error;
+    memcpy(vectors, columns->vectors + (size_t)first * ENGRAM_BLOCKS,
+           (size_t)count * ENGRAM_BLOCKS);
+    return ENGRAM_OK;
+}
+
 /* Step c: the sealed sections beside the active ones; their CRCs into the header. */
 static engram_status write_sealed(eg_segment *segment, eg_segment_header *sealed,
                                   engram_error *error)
@@ -85,7 +135,7 @@ static engram_status write_sealed(eg_segment *segment, eg_segment_header *sealed
     EG_TRY(status);
     EG_TRY(eg_segment_write_records(segment, 0, segment->appended, sealed->sections[1].offset,
                          &sealed->sections[1].crc, error));
-    return write_section(segment, &sealed->sections[3], segment->columns->vectors, error);
+    return write_vectors(segment, &sealed->sections[3], take_columns, segment->columns, error);
 }
 
 /* Readers find the vectors in the file from now on, unless the memory is lent anyway. */
@@ -120,30 +170,6 @@ engram_status eg_segment_seal(eg_segment *segment, eg_segment_syncer *sync, void
 }
 
 /* ---- dense from the start ---- */
-
-enum { VECTORS_STEP = 4096 };
-
-static engram_status write_vectors(eg_segment *segment, eg_section *section,
-                                   eg_segment_vectors *vectors, void *context, engram_error *error)
-{
-    uint8_t *step = eg_alloc((size_t)VECTORS_STEP * EG_SEGMENT_VECTOR_SIZE);
-    if (step == NULL)
-        return eg_fail(error, ENGRAM_NO_MEMORY, "no memory to write a segment");
-    engram_status status = ENGRAM_OK;
-    for (uint32_t first = 0; first < section->count && status == ENGRAM_OK;
-         first += VECTORS_STEP) {
-        uint32_t left = section->count - first, count = left < VECTORS_STEP ? left : VECTORS_STEP;
-        size_t size = (size_t)count * EG_SEGMENT_VECTOR_SIZE;
-        status = vectors(context, first, count, step, error);
-        section->crc = eg_crc32(section->crc, step, size);
-        if (status == ENGRAM_OK)
-            status = segment->io->write(
-                segment->io, segment->file,
-                section->offset + (uint64_t)first * EG_SEGMENT_VECTOR_SIZE, step, size, error);
-    }
-    eg_free(step);
-    return status;
-}
 
 static engram_status write_dense(eg_segment *segment, eg_segment_header *sealed,
                                  eg_segment_vectors *vectors, void *context, engram_error *error)

@@ -315,19 +315,29 @@ static engram_status list_ids(eg_segment *segment, engram_error *error)
     return ENGRAM_OK;
 }
 
+/* The first count vectors, where they are. Under lock. */
+static eg_vectors vectors_of(const eg_segment *segment, uint32_t count)
+{
+    if (segment->columns != NULL)
+        return eg_rows(segment->columns->vectors, count);
+    const eg_section *section = eg_segment_section(&segment->header, EG_SECTION_VECTORS);
+    return (eg_vectors){segment->mapped, section->count, 0, count,
+                        section->codec == EG_CODEC_PLANES ? EG_LAYOUT_PLANES : EG_LAYOUT_ROWS};
+}
+
 static engram_status lend_vectors(eg_segment *segment, eg_vector_span *span, engram_error *error)
 {
     uint32_t count = atomic_load_explicit(&segment->count, memory_order_acquire);
     if (segment->columns != NULL) {
         segment->columns->lent = true;
-        *span = (eg_vector_span){segment->columns->vectors, segment->columns->ids, count};
+        *span = (eg_vector_span){vectors_of(segment, count), segment->columns->ids};
         return ENGRAM_OK;
     }
     EG_TRY(map_vectors(segment, error));
     EG_TRY(check_mapped_size(segment, eg_segment_section(&segment->header, EG_SECTION_VECTORS),
                              error));
     EG_TRY(list_ids(segment, error));
-    *span = (eg_vector_span){segment->mapped, segment->mapped_ids, count};
+    *span = (eg_vector_span){vectors_of(segment, count), segment->mapped_ids};
     return ENGRAM_OK;
 }
 
@@ -347,9 +357,8 @@ engram_status eg_segment_get_vector(eg_segment *segment, uint32_t index, uint8_t
     if (segment->columns == NULL)
         status = map_vectors(segment, error);
     if (status == ENGRAM_OK) {
-        const uint8_t *vectors =
-            segment->columns != NULL ? segment->columns->vectors : segment->mapped;
-        memcpy(vector, vectors + (size_t)index * EG_SEGMENT_VECTOR_SIZE, EG_SEGMENT_VECTOR_SIZE);
+        const eg_vectors vectors = vectors_of(segment, index + 1);
+        eg_vectors_get(&vectors, index, vector);
         if (segment->columns == NULL)
             status = check_not_lost(segment, error);
     }

@@ -26,7 +26,7 @@
  *      252  CRC-32 u32 of the 252 bytes before
  * Every later version keeps magic, version, generation and CRC where they are.
  *
- * Sections (codec 0 is plain; others are for encryption and other layouts):
+ * Sections (codec 0 is plain; that of VECS may be 1; others are for encryption and other layouts):
  *   PAYL  the corrections' bytes, one after another
  *   RECS  a record of 72 bytes for each chunk, ids rising:
  *         0 id u64   8 version u64   16 created u64   24 id of the base u64, or 0
@@ -34,7 +34,11 @@
  *         56 offset of its correction in PAYL u32   60 stored size u32
  *         64 kind u8   65 depth u8   66 check of its vector u16: the halves of the vector's CRC-32
  *         xored   68 CRC-32 u32 of the 68 bytes before
- *   VECS  a vector of 256 bytes for each chunk, in the order of RECS; starts on a page of 4096
+ *   VECS  a vector of 256 bytes for each chunk, in the order of RECS; starts on a page of 4096. Codec 0:
+ *         symbol after symbol. Codec 1, when sealed: as planes, in groups of 4096 chunks, the last
+ *         group of what is left. Plane p of a vector is bit p of its 256 symbols: bit i of byte b
+ *         belongs to symbol 32 * i + b. A group is planes 0 and 1 of each of its vectors, 64 bytes
+ *         after 64 bytes, then planes 2 to 7 of each, 192 bytes after 192 bytes
  *   FIDX  12 bytes for each chunk: first 8 bytes of the fingerprint as a big-endian number, written
  *         as u64; index in RECS u32; sorted by both. Can be made again from RECS.
  * Other tags are skipped.
@@ -45,7 +49,7 @@
  *   2. its version is 1 (a higher one: the file is newer than this program);
  *   3. slot size, stage, id and number of sections are as above;
  *   4. sections start at 4096 or later, do not overlap, and no tag is there twice; PAYL, RECS and
- *      VECS are there; those we know have codec 0 and the alignment above;
+ *      VECS are there; those we know have a codec and an alignment as above;
  *   5. when sealed: sections end within the file; there is at least one chunk; counts and sizes of
  *      RECS, VECS and FIDX agree with the number of chunks, and the ids' range has room for it.
  * A record is valid when
@@ -65,7 +69,8 @@
  * behind it that the sealed layout fits before them. The order:
  *   a. slot 0 (active, generation 1), sync, sync of the directory; then chunks are appended;
  *   b. payload at once, records and vectors before a sync; that makes them durable;
- *   c. sealing: RECS, FIDX and VECS are written once more, densely, right after the payload; sync;
+ *   c. sealing: RECS, FIDX and VECS, now in planes, are written once more, densely, right after the
+ *      payload; sync;
  *   d. slot 1 (sealed, generation 2, CRCs); sync: from here on the file is sealed;
  *   e. the file is cut to its dense end; sync.
  * Nothing that the valid header names is overwritten at any step, so a crash leaves the active
@@ -215,6 +220,13 @@ static bool is_known(uint32_t tag)
            tag == EG_SECTION_FINGERPRINTS;
 }
 
+static bool knows_codec(const eg_segment_header *header, const eg_section *section)
+{
+    return section->codec == EG_CODEC_PLAIN ||
+           (section->codec == EG_CODEC_PLANES && section->tag == EG_SECTION_VECTORS &&
+            header->stage == EG_SEGMENT_SEALED);
+}
+
 /* Condition 4. */
 static engram_status check_places(const eg_file *file, const eg_segment_header *header,
                                   engram_error *error)
@@ -229,7 +241,7 @@ static engram_status check_places(const eg_file *file, const eg_segment_header *
                 return fail_header(file, "names sections that overlap", error);
     }
     for (uint32_t i = 0; i < header->section_count; i++)
-        if (is_known(header->sections[i].tag) && header->sections[i].codec != 0)
+        if (is_known(header->sections[i].tag) && !knows_codec(header, &header->sections[i]))
             return eg_fail(error, ENGRAM_UNSUPPORTED, "%s: section %u has codec %u",
                            eg_file_name(file), i, header->sections[i].codec);
     const eg_section *vectors = eg_segment_section(header, EG_SECTION_VECTORS);

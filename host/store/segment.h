@@ -49,6 +49,8 @@ typedef enum eg_segment_stage { EG_SEGMENT_ACTIVE = 1, EG_SEGMENT_SEALED = 2 } e
 #define EG_SECTION_VECTORS      EG_SECTION_TAG('V', 'E', 'C', 'S')
 #define EG_SECTION_FINGERPRINTS EG_SECTION_TAG('F', 'I', 'D', 'X')
 
+typedef enum eg_section_codec { EG_CODEC_PLAIN, EG_CODEC_PLANES } eg_section_codec;
+
 typedef struct eg_section {
     uint32_t tag;
     uint16_t codec;
@@ -115,7 +117,7 @@ bool eg_segment_parse_name(const char *name, uint32_t *id);
 typedef struct eg_columns {
     bool lent;        /* stays until the segment is freed */
     uint64_t *ids;    /* after the vectors */
-    uint8_t *vectors; /* 64-byte aligned */
+    uint8_t *vectors; /* in rows, 64-byte aligned */
 } eg_columns;
 
 typedef struct eg_segment {
@@ -143,7 +145,7 @@ typedef struct eg_segment {
     pthread_mutex_t lock; /* of what follows, and of loading */
     eg_segment_header header;
     eg_columns *columns;   /* NULL when the vectors are not in memory */
-    uint8_t const *mapped; /* the section's vectors, or NULL */
+    uint8_t const *mapped; /* the section's vectors in its layout, or NULL */
     uint64_t *mapped_ids;
     bool vectors_checked;
 
@@ -233,7 +235,7 @@ typedef engram_status eg_segment_syncer(void *context, eg_segment *segment, uint
 engram_status eg_segment_seal(eg_segment *segment, eg_segment_syncer *sync, void *context,
                               engram_error *error);
 
-/* Vectors [first, first + count) of the segment's chunks. */
+/* Vectors [first, first + count) of the segment's chunks, in rows. */
 typedef engram_status eg_segment_vectors(void *context, uint32_t first, uint32_t count,
                                          uint8_t *vectors, engram_error *error);
 /* Ends a segment that was created dense: its sections, its header, synced; its name too. It is as one that was

@@ -24,6 +24,7 @@
 #include "base/io.h"
 #include "base/pool.h"
 #include "store/correction.h"
+#include "vsa/layout.h"
 
 typedef struct eg_store eg_store;
 
@@ -173,9 +174,8 @@ size_t eg_store_find(eg_store *store, const eg_fingerprint *fingerprint, uint32_
 /* For scans: segment by segment, in rising id order. vectors (64-byte aligned) and ids are lent until
  * eg_store_close; the active segment's part covers what was appended when called. Checks the vectors' CRC once. */
 typedef struct eg_vector_span {
-    const uint8_t *vectors;
-    const uint64_t *ids; /* rising */
-    size_t count;
+    eg_vectors vectors;
+    const uint64_t *ids; /* vectors.count, rising */
 } eg_vector_span;
 /* The first of those with chunks beyond an id, from there on; count 0: there are none. */
 engram_status eg_store_next_vectors(eg_store *store, uint64_t after, eg_vector_span *span, engram_error *error);

@@ -701,6 +701,12 @@ test_bench() {
     ([.results[] | select(.op == "callers") | .callers] == [1, 8]) and (.environment.cores >= 1)'
   [ "$(grep -c '<circle' chart.svg)" = 4 ] || die "the chart has not four points"
   [ "$(tail -n 1 chart.svg)" = '</svg>' ] || die "the chart has no end"
+  mkdir files && seq 400000 >files/numbers && head -c 8M /dev/urandom >files/noise
+  expect 0 bench query --device auto --rows 5000 --batch 1,40 --layout rows --data files --json
+  json '[.results[] | select(.op == "query") | .input] == ["uniform", "uniform", "real", "real"]'
+  expect 0 bench query --device auto --rows 5000 --batch 1,40 --data files --json
+  json '[.results[] | select(.op == "query") | .input] == ["uniform", "uniform", "real", "real"]'
+  expect 2 bench query --layout columns
   expect 2 bench query --rows 0
   expect 2 bench query --rows 1000 --batch 1,
   expect 2 bench bundle --plot

@@ -27,6 +27,7 @@ typedef struct batch {
     uint64_t live[BATCH / 64];
     size_t query_count;
     uint32_t minimum;
+    uint8_t *planes; /* the vectors that the scalar kernels made, or NULL: they are scanned in rows */
 } batch;
 
 typedef struct answers {
@@ -87,13 +88,23 @@ static void fill_batch(batch *b, uint64_t seed)
     b->query_count = b->query_count < b->count ? b->query_count : b->count;
 }
 
+/* For every other batch. */
+static void lay_out(batch *b, uint8_t *planes, const uint8_t *vectors)
+{
+    b->planes = b->seed % 2 != 0 ? planes : NULL;
+    for (size_t i = 0; i < b->count && b->planes != NULL; i++)
+        eg_planes_put(planes, b->count, i, vectors + i * ENGRAM_BLOCKS);
+}
+
 /* Vectors are scanned, and asked with, that the scalar kernels made: so each operation is on its own. */
 static bool compute(const candidate *c, const batch *b, const answers *scalar, answers *a, bool *has_top_k)
 {
     engram_status status = ENGRAM_OK;
     const uint8_t *vectors = scalar->vectors;
     size_t rows = b->count;
-    const scan_set set = {&vectors, &rows, 1};
+    const eg_vectors run =
+        b->planes == NULL ? eg_rows(vectors, rows) : (eg_vectors){b->planes, rows, 0, rows, EG_LAYOUT_PLANES};
+    const scan_set set = {&run, 1};
     const scan_query query = {vectors, b->query_count, b->has_live ? b->live : NULL, K, b->minimum};
     memset(a->hits, 0, sizeof a->hits);
     memset(a->counts, 0, sizeof a->counts);
@@ -122,6 +133,7 @@ static bool are_equal(const answers *a, const answers *b, size_t count, bool has
 static bool run(const candidate *scalar, const candidate *list, size_t count, uint64_t seed, uint64_t chunks)
 {
     batch b = {.bytes = need(malloc(BYTES))};
+    uint8_t *planes = need(aligned_alloc(64, (size_t)BATCH * ENGRAM_BLOCKS));
     answers right = {0}, other = {0};
     uint64_t done = 0, told = 0;
     bool agree = true;
@@ -130,10 +142,12 @@ static bool run(const candidate *scalar, const candidate *list, size_t count, ui
     while (done < chunks && agree) {
         bool has_top_k = false;
         fill_batch(&b, seed++);
+        b.planes = NULL;
         if (!compute(scalar, &b, &right, &right, &has_top_k)) {
             fprintf(stderr, "agree: %s fails\n", scalar->name);
             exit(2);
         }
+        lay_out(&b, planes, right.vectors);
         for (size_t i = 0; i < count && agree; i++) {
             agree = compute(&list[i], &b, &right, &other, &has_top_k) && are_equal(&right, &other, b.count, has_top_k);
             if (!agree)
@@ -150,6 +164,7 @@ static bool run(const candidate *scalar, const candidate *list, size_t count, ui
     fini_answers(&right);
     fini_answers(&other);
     free(b.bytes);
+    free(planes);
     return agree;
 }
 

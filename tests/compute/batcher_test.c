@@ -220,7 +220,7 @@ static eg_arena *make_arena(eg_device *device, unsigned number)
     engram_error error = {0};
     size_t first = number * 500;
     assert_int_equal(eg_arena_create(device, &arena, &error), ENGRAM_OK);
-    assert_int_equal(eg_arena_append(arena, rows + first * ENGRAM_BLOCKS, ROWS - first, &error),
+    assert_int_equal(eg_arena_append(arena, eg_rows(rows + first * ENGRAM_BLOCKS, ROWS - first), &error),
                      ENGRAM_OK);
     return arena;
 }

@@ -152,6 +152,30 @@ bool candidate_bundle(const candidate *c, uint32_t *counters, const uint8_t *vec
     return true;
 }
 
+/* Bits from `first` on, in fresh memory that ends with the last word. */
+static uint64_t *move_bits(const uint64_t *bits, size_t first, size_t count)
+{
+    uint64_t *moved = calloc((count + 63) / 64, sizeof *moved);
+    if (moved == NULL)
+        abort();
+    for (size_t i = 0; i < count; i++)
+        moved[i / 64] |= (bits[(first + i) / 64] >> (first + i) % 64 & 1) << i % 64;
+    return moved;
+}
+
+/* Group by group, as kernels take them. */
+static void scan_run(const eg_kernels *kernels, const eg_vectors *run, const scan_query *query,
+                     eg_top *tops)
+{
+    for (size_t at = 0, count; at < run->count; at += count) {
+        count = eg_vectors_run(run, at);
+        uint64_t *moved = at != 0 && query->live != NULL ? move_bits(query->live, at, count) : NULL;
+        kernels->top_k(query->queries, query->query_count, eg_vectors_part(*run, at, count), at,
+                       moved != NULL ? moved : query->live, tops);
+        free(moved);
+    }
+}
+
 static void scan_kernels(const eg_kernels *kernels, const scan_set *set, const scan_query *query,
                          eg_hit *hits, uint32_t *counts)
 {
@@ -160,8 +184,7 @@ static void scan_kernels(const eg_kernels *kernels, const scan_set *set, const s
         abort();
     for (size_t q = 0; q < query->query_count; q++)
         eg_top_init(&tops[q], hits + q * query->k, query->k, query->minimum);
-    kernels->top_k(query->queries, query->query_count, set->runs[0], set->counts[0], 0, query->live,
-                   tops);
+    scan_run(kernels, &set->runs[0], query, tops);
     for (size_t q = 0; q < query->query_count; q++) {
         eg_top_finish(&tops[q]);
         counts[q] = tops[q].count;
@@ -176,8 +199,7 @@ static engram_status scan_backend(eg_backend *backend, const scan_set *set, cons
     EG_TRY(backend->ops->resident_create(backend, &resident, error));
     engram_status status = ENGRAM_OK;
     for (size_t i = 0; i < set->run_count && status == ENGRAM_OK; i++)
-        status =
-            backend->ops->resident_append(backend, resident, set->runs[i], set->counts[i], error);
+        status = backend->ops->resident_append(backend, resident, set->runs[i], error);
     if (status == ENGRAM_OK)
         status = backend->ops->top_k(backend, resident, query->queries, query->query_count,
                                      query->live, query->k, query->minimum, hits, counts, error);

@@ -27,8 +27,7 @@ bool candidate_bundle(const candidate *c, uint32_t *counters, const uint8_t *vec
 
 /* Vectors to scan, in as many runs as the caller likes. */
 typedef struct scan_set {
-    const uint8_t **runs;
-    size_t *counts;
+    const eg_vectors *runs;
     size_t run_count;
 } scan_set;
 

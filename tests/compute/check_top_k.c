@@ -29,11 +29,14 @@ typedef enum live_kind {
     LIVE_KINDS
 } live_kind;
 
+typedef enum layout_kind { LAYOUT_ROWS, LAYOUT_PLANES, LAYOUT_MIXED, LAYOUT_KINDS } layout_kind;
+
 typedef struct test_case {
     size_t row_count, query_count;
     row_kind rows;
     live_kind live;
     uint32_t k, minimum;
+    layout_kind layout;
 } test_case;
 
 /* Rows of one kind; rows[0] is random whatever the kind. */
@@ -75,23 +78,43 @@ static void fill_live(uint64_t *live, size_t word_count, live_kind kind, uint64_
 /* The same rows as runs in memory of their own, each before an unreadable page. */
 typedef struct split {
     guarded pieces[RUNS_MAX];
-    const uint8_t *runs[RUNS_MAX];
-    size_t counts[RUNS_MAX];
+    eg_vectors runs[RUNS_MAX];
     size_t run_count;
 } split;
 
-static void split_rows(split *s, const uint8_t *rows, size_t count, size_t run_max, uint64_t *state)
+static eg_vectors put_rows(guarded *piece, const uint8_t *rows, size_t count)
+{
+    *piece = guarded_make(count * ENGRAM_BLOCKS);
+    memcpy(piece->bytes, rows, count * ENGRAM_BLOCKS);
+    return eg_rows(piece->bytes, count);
+}
+
+/* Among others: the groups of planes begin and end somewhere else than these do. */
+static eg_vectors put_planes(guarded *piece, const uint8_t *rows, size_t count, uint64_t *state)
+{
+    const size_t around = random_below(state, 3) == 0 ? 6000 : 3;
+    const size_t first = random_below(state, around), behind = random_below(state, around);
+    const size_t total = first + count + behind;
+    *piece = guarded_make(total * ENGRAM_BLOCKS);
+    fill_bytes(piece->bytes, total * ENGRAM_BLOCKS, FILL_RANDOM, state);
+    for (size_t i = 0; i < count; i++)
+        eg_planes_put(piece->bytes, total, first + i, rows + i * ENGRAM_BLOCKS);
+    return (eg_vectors){piece->bytes, total, first, count, EG_LAYOUT_PLANES};
+}
+
+static void split_rows(split *s, const uint8_t *rows, size_t count, layout_kind layout,
+                       size_t run_max, uint64_t *state)
 {
     size_t done = 0;
     s->run_count = 0;
     while (done < count || s->run_count == 0) {
         bool is_last = s->run_count + 1 == run_max;
         size_t left = count - done, n = is_last ? left : random_below(state, left + 1);
-        guarded piece = guarded_make(n * ENGRAM_BLOCKS);
-        memcpy(piece.bytes, rows + done * ENGRAM_BLOCKS, n * ENGRAM_BLOCKS);
-        s->pieces[s->run_count] = piece;
-        s->runs[s->run_count] = piece.bytes;
-        s->counts[s->run_count++] = n;
+        bool in_planes = layout == LAYOUT_MIXED ? random_below(state, 2) : layout == LAYOUT_PLANES;
+        guarded *piece = &s->pieces[s->run_count];
+        const uint8_t *from = rows + done * ENGRAM_BLOCKS;
+        s->runs[s->run_count++] =
+            in_planes ? put_planes(piece, from, n, state) : put_rows(piece, from, n);
         done += n;
     }
 }
@@ -149,8 +172,7 @@ static bool answers_equal(const test_case *t, const scan_query *query, const uin
 static bool scan_equals(const candidate *c, const test_case *t, const split *s, const uint8_t *rows,
                         const uint8_t *queries, const uint64_t *live)
 {
-    scan_set set = {(const uint8_t **)(uintptr_t)s->runs, (size_t *)(uintptr_t)s->counts,
-                    s->run_count};
+    scan_set set = {s->runs, s->run_count};
     scan_query query = {queries, t->query_count, live, t->k, t->minimum};
     sink hits = sink_make(t->query_count * t->k * sizeof(eg_hit), 8);
     sink counts = sink_make(t->query_count * sizeof(uint32_t), 4);
@@ -177,13 +199,14 @@ static void check_one(const candidate *c, uint64_t seed, uint64_t case_seed, con
     fill_queries(queries.bytes, t->query_count, rows.bytes, t->row_count, &state);
     fill_live((uint64_t *)(void *)live.bytes, live.size / 8, t->live, &state);
     split s;
-    split_rows(&s, rows.bytes, t->row_count, c->backend == NULL ? 1 : RUNS_MAX, &state);
+    split_rows(&s, rows.bytes, t->row_count, t->layout, c->backend == NULL ? 1 : RUNS_MAX, &state);
     bool is_equal =
         scan_equals(c, t, &s, rows.bytes, queries.bytes,
                     t->live == LIVE_ALL ? NULL : (const uint64_t *)(const void *)live.bytes);
     tally_case(tally, is_equal, c, seed,
-               "top_k of %zu rows (kind %d) by %zu queries, live %d, k %u, minimum %u, %zu runs",
-               t->row_count, t->rows, t->query_count, t->live, t->k, t->minimum, s.run_count);
+               "top_k of %zu rows (kind %d, layout %d) by %zu queries, live %d, k %u, minimum %u, %zu runs",
+               t->row_count, t->rows, t->layout, t->query_count, t->live, t->k, t->minimum,
+               s.run_count);
     split_free(&s);
     guarded_free(&rows);
     guarded_free(&queries);
@@ -192,13 +215,14 @@ static void check_one(const candidate *c, uint64_t seed, uint64_t case_seed, con
 
 static test_case random_case(uint64_t *state)
 {
-    static const uint32_t minima[] = {0, 0, 1, 2, 100, 256, 257, 65536, UINT32_MAX};
+    static const uint32_t minima[] = {0, 0, 1, 2, 69, 70, 100, 256, 257, 65536, UINT32_MAX};
     test_case t = {.row_count = row_counts[random_below(state, ROW_COUNTS)],
                    .query_count = query_counts[random_below(state, QUERY_COUNTS)],
                    .rows = (row_kind)random_below(state, ROW_KINDS),
                    .live = (live_kind)random_below(state, LIVE_KINDS),
                    .k = k_values[random_below(state, K_VALUES)],
-                   .minimum = minima[random_below(state, sizeof minima / sizeof minima[0])]};
+                   .minimum = minima[random_below(state, sizeof minima / sizeof minima[0])],
+                   .layout = (layout_kind)random_below(state, LAYOUT_KINDS)};
     if (random_below(state, 3) == 0)
         t.row_count = random_below(state, 6000);
     return t;
@@ -208,20 +232,29 @@ void check_top_k(const candidate *c, uint64_t seed, unsigned rounds, check_tally
 {
     uint64_t state = seed;
     for (unsigned i = 0; i < ROW_COUNTS; i++)
-        for (unsigned rows = 0; rows < ROW_KINDS; rows++) {
-            test_case t = {row_counts[i], rows % 2 ? 5 : 20, (row_kind)rows, LIVE_RANDOM, 10, 0};
-            t.live = (live_kind)((i + rows) % LIVE_KINDS);
-            check_one(c, seed, next_random(&state), &t, tally);
-        }
-    static const uint32_t bars[] = {127, 128, 129, 130, 160, 255, 256, 65536};
-    for (unsigned i = 0; i < sizeof bars / sizeof bars[0]; i++) /* half rows that leave no chance */
-        for (unsigned live = 0; live < LIVE_KINDS; live++) {
-            test_case t = {i % 2 ? 1000 : 4500, 1,  live % 2 ? ROWS_NEAR : ROWS_FEW,
-                           (live_kind)live,     10, bars[i]};
-            check_one(c, seed, next_random(&state), &t, tally);
-        }
+        for (unsigned rows = 0; rows < ROW_KINDS; rows++)
+            for (unsigned layout = 0; layout < LAYOUT_KINDS; layout++) {
+                test_case t = {row_counts[i], rows % 2 ? 5 : 20, (row_kind)rows, LIVE_RANDOM, 10, 0,
+                               (layout_kind)layout};
+                t.live = (live_kind)((i + rows) % LIVE_KINDS);
+                check_one(c, seed, next_random(&state), &t, tally);
+            }
+    /* Leads that leave few a chance, and none. */
+    static const uint32_t bars[] = {69, 70, 71, 127, 128, 129, 160, 255, 256, 257, 65536};
+    for (unsigned i = 0; i < sizeof bars / sizeof bars[0]; i++)
+        for (unsigned live = 0; live < LIVE_KINDS; live++)
+            for (unsigned layout = 0; layout < LAYOUT_KINDS; layout++) {
+                test_case t = {i % 2 ? 1000 : 4500,
+                               i % 3 == 2 ? 40 : 1 + i % 3,
+                               live % 2 ? ROWS_NEAR : ROWS_FEW,
+                               (live_kind)live,
+                               10,
+                               bars[i],
+                               (layout_kind)layout};
+                check_one(c, seed, next_random(&state), &t, tally);
+            }
     if (c->pool != NULL) { /* so much to list that threads share the queries, not the rows */
-        const test_case t = {5000, 450, ROWS_NEAR, LIVE_RANDOM, 5000, 0};
+        const test_case t = {5000, 450, ROWS_NEAR, LIVE_RANDOM, 5000, 0, LAYOUT_MIXED};
         check_one(c, seed, next_random(&state), &t, tally);
     }
     for (unsigned round = 0; round < 2 * rounds; round++) {
@@ -230,13 +263,15 @@ void check_top_k(const candidate *c, uint64_t seed, unsigned rounds, check_tally
     }
 }
 
-enum { BENCH_ROWS = 1 << 18, BENCH_K = 10, BENCH_QUERIES_MAX = 128 };
+enum { BENCH_ROWS = 1 << 18, BENCH_K = 10, BENCH_QUERIES_MAX = 128, BENCH_PIECE = 2048 };
 
 typedef struct scan_bench {
     const eg_kernels *kernels;
     eg_backend *backend;
     eg_resident *resident;
     uint8_t *rows, *queries;
+    eg_vectors vectors;
+    uint32_t minimum;
     size_t query_count;
     eg_hit hits[BENCH_QUERIES_MAX * BENCH_K];
     eg_top tops[BENCH_QUERIES_MAX];
@@ -249,13 +284,18 @@ static void scan_once(void *context)
     engram_error error = {0};
     if (b->backend != NULL) {
         if (b->backend->ops->top_k(b->backend, b->resident, b->queries, b->query_count, NULL,
-                                   BENCH_K, 0, b->hits, b->counts, &error) != ENGRAM_OK)
+                                   BENCH_K, b->minimum, b->hits, b->counts, &error) != ENGRAM_OK)
             exit(2);
         return;
     }
     for (size_t q = 0; q < b->query_count; q++)
-        eg_top_init(&b->tops[q], b->hits + q * BENCH_K, BENCH_K, 0);
-    b->kernels->top_k(b->queries, b->query_count, b->rows, BENCH_ROWS, 0, NULL, b->tops);
+        eg_top_init(&b->tops[q], b->hits + q * BENCH_K, BENCH_K, b->minimum);
+    for (size_t at = 0, count; at < BENCH_ROWS; at += count) {
+        size_t run = eg_vectors_run(&b->vectors, at);
+        count = run < BENCH_PIECE ? run : BENCH_PIECE;
+        b->kernels->top_k(b->queries, b->query_count, eg_vectors_part(b->vectors, at, count), at,
+                          NULL, b->tops);
+    }
 }
 
 static double time_scan(scan_bench *b, const candidate *c, size_t query_count)
@@ -268,30 +308,47 @@ static double time_scan(scan_bench *b, const candidate *c, size_t query_count)
         return median_seconds(scan_once, b);
     const eg_backend_ops *ops = c->backend->ops;
     if (ops->resident_create(c->backend, &b->resident, &error) != ENGRAM_OK ||
-        ops->resident_append(c->backend, b->resident, b->rows, BENCH_ROWS, &error) != ENGRAM_OK)
+        ops->resident_append(c->backend, b->resident, b->vectors, &error) != ENGRAM_OK)
         exit(2);
     double seconds = median_seconds(scan_once, b);
     ops->resident_free(c->backend, b->resident);
     return seconds;
 }
 
-void bench_top_k(const candidate *c, const candidate *scalar)
+static void bench_layout(scan_bench *b, const candidate *c, double base)
 {
     static const size_t query_steps[] = {1, 2, 4, 8, 16, 32, 64, BENCH_QUERIES_MAX};
+    static const uint32_t minima[] = {0, 129}; /* 129: min 0.5 */
+    const size_t size = (size_t)BENCH_ROWS * ENGRAM_BLOCKS;
+    for (unsigned m = 0; m < 2; m++)
+        for (unsigned i = 0; i < sizeof query_steps / sizeof query_steps[0]; i++) {
+            b->minimum = minima[m];
+            double seconds = time_scan(b, c, query_steps[i]) / (double)query_steps[i];
+            printf("%-16s top_k of %-6s %3zu queries, minimum %3u %8.1f M pairs/s %6.1f GB/s  %6.2f x scalar\n",
+                   c->name, b->vectors.layout == EG_LAYOUT_ROWS ? "rows" : "planes",
+                   query_steps[i], b->minimum, BENCH_ROWS / seconds * 1e-6,
+                   (double)size / seconds * 1e-9, base / seconds);
+        }
+}
+
+void bench_top_k(const candidate *c, const candidate *scalar)
+{
     scan_bench *b = calloc(1, sizeof *b);
     uint64_t state = 1;
     const size_t size = (size_t)BENCH_ROWS * ENGRAM_BLOCKS;
-    if (b == NULL || (b->rows = aligned_alloc(64, size)) == NULL)
+    uint8_t *planes = aligned_alloc(64, size);
+    if (b == NULL || planes == NULL || (b->rows = aligned_alloc(64, size)) == NULL)
         exit(2);
     b->queries = b->rows + 1000 * ENGRAM_BLOCKS;
     fill_bytes(b->rows, size, FILL_RANDOM, &state);
+    for (size_t i = 0; i < BENCH_ROWS; i++)
+        eg_planes_put(planes, BENCH_ROWS, i, b->rows + i * ENGRAM_BLOCKS);
+    b->vectors = eg_rows(b->rows, BENCH_ROWS);
     double base = time_scan(b, scalar, 1);
-    for (unsigned i = 0; i < sizeof query_steps / sizeof query_steps[0]; i++) {
-        double seconds = time_scan(b, c, query_steps[i]) / (double)query_steps[i];
-        printf("%-16s top_k %3zu queries      %7.1f M pairs/s %6.1f GB/s  %6.2f x scalar\n",
-               c->name, query_steps[i], BENCH_ROWS / seconds * 1e-6, (double)size / seconds * 1e-9,
-               base / seconds);
-    }
+    bench_layout(b, c, base);
+    b->vectors = (eg_vectors){planes, BENCH_ROWS, 0, BENCH_ROWS, EG_LAYOUT_PLANES};
+    bench_layout(b, c, base);
+    free(planes);
     free(b->rows);
     free(b);
 }

@@ -65,8 +65,8 @@ static void scan(eg_device *device, answers *a)
     eg_arena *arena;
     engram_error error = {0};
     assert_int_equal(eg_arena_create(device, &arena, &error), ENGRAM_OK);
-    assert_int_equal(eg_arena_append(arena, rows, 100, &error), ENGRAM_OK);
-    assert_int_equal(eg_arena_append(arena, rows + 100 * ENGRAM_BLOCKS, ROWS - 100, &error),
+    assert_int_equal(eg_arena_append(arena, eg_rows(rows, 100), &error), ENGRAM_OK);
+    assert_int_equal(eg_arena_append(arena, eg_rows(rows + 100 * ENGRAM_BLOCKS, ROWS - 100), &error),
                      ENGRAM_OK);
     assert_int_equal(eg_arena_rows(arena), ROWS);
     assert_int_equal(eg_arena_top_k(arena, rows + 5 * ENGRAM_BLOCKS, QUERIES, live, K, 1, a->hits,
@@ -218,7 +218,7 @@ static void test_memory_runs_out(void **state)
         if (status == ENGRAM_OK)
             status = eg_arena_create(device, &arena, &error);
         if (status == ENGRAM_OK)
-            status = eg_arena_append(arena, rows, ROWS, &error);
+            status = eg_arena_append(arena, eg_rows(rows, ROWS), &error);
         if (status == ENGRAM_OK)
             status = eg_arena_top_k(arena, rows, 1, NULL, K, 0, hits, &count, &error);
         eg_alloc_fail_at(0, false);
@@ -283,7 +283,7 @@ static void test_bad_arguments(void **state)
     uint32_t count;
     engram_error error = {0};
     assert_int_equal(eg_arena_create(device, &arena, &error), ENGRAM_OK);
-    assert_int_equal(eg_arena_append(arena, rows + 1, 1, &error), ENGRAM_INVALID);
+    assert_int_equal(eg_arena_append(arena, eg_rows(rows + 1, 1), &error), ENGRAM_INVALID);
     assert_int_equal(eg_arena_rows(arena), 0);
     assert_int_equal(eg_arena_top_k(arena, rows, 1, NULL, 0, 0, &hit, &count, &error),
                      ENGRAM_INVALID);

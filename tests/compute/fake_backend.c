@@ -74,13 +74,13 @@ static void resident_free(eg_backend *backend, eg_resident *resident)
     fake->cpu->ops->resident_free(fake->cpu, resident);
 }
 
-static engram_status resident_append(eg_backend *backend, eg_resident *resident,
-                                     const uint8_t *vectors, size_t count, engram_error *error)
+static engram_status resident_append(eg_backend *backend, eg_resident *resident, eg_vectors vectors,
+                                     engram_error *error)
 {
     fake_backend *fake = (fake_backend *)backend;
     if (fails(fake))
         return refuse(error);
-    return fake->cpu->ops->resident_append(fake->cpu, resident, vectors, count, error);
+    return fake->cpu->ops->resident_append(fake->cpu, resident, vectors, error);
 }
 
 static engram_status top_k(eg_backend *backend, const eg_resident *resident, const uint8_t *queries,

@@ -47,7 +47,7 @@ static fixture *set_up(bool with_fake, fake_lie lie)
                                       &f->device, &error),
                      ENGRAM_OK);
     assert_int_equal(eg_arena_create(f->device, &f->arena, &error), ENGRAM_OK);
-    assert_int_equal(eg_arena_append(f->arena, f->rows, ROWS, &error), ENGRAM_OK);
+    assert_int_equal(eg_arena_append(f->arena, eg_rows(f->rows, ROWS), &error), ENGRAM_OK);
     f->fake.calls = 0;
     return f;
 }
@@ -213,7 +213,7 @@ static void test_large_scans(void **state)
     assert_non_null(rows);
     memset(rows, 0, (size_t)MANY_ROWS * ENGRAM_BLOCKS / 64);
     for (unsigned i = 0; i < 64; i++)
-        assert_int_equal(eg_arena_append(f->arena, rows, MANY_ROWS / 64, &error), ENGRAM_OK);
+        assert_int_equal(eg_arena_append(f->arena, eg_rows(rows, MANY_ROWS / 64), &error), ENGRAM_OK);
     uint64_t *live = calloc(MANY_ROWS / 64 + 10, sizeof *live); /* so that it takes no time */
     assert_non_null(live);
     live[0] = UINT64_MAX;

@@ -122,11 +122,15 @@ static void read_vectors(eg_store *store)
     volatile uint8_t sum = 0; /* so that every byte is touched */
     if (eg_store_get_vectors(store, 0, &span, NULL) != ENGRAM_OK)
         return;
-    for (size_t i = 0; i < span.count * EG_SEGMENT_VECTOR_SIZE; i++)
-        sum = (uint8_t)(sum + span.vectors[i]);
-    for (size_t i = 1; i < span.count; i++)
+    for (size_t i = 0; i < span.vectors.count; i++) {
+        uint8_t vector[EG_SEGMENT_VECTOR_SIZE];
+        eg_vectors_get(&span.vectors, i, vector);
+        for (size_t k = 0; k < sizeof vector; k++)
+            sum = (uint8_t)(sum + vector[k]);
+    }
+    for (size_t i = 1; i < span.vectors.count; i++)
         FUZZ_CHECK(span.ids[i] > span.ids[i - 1]);
-    for (size_t i = 0; i < span.count && i < IDS_MAX; i++)
+    for (size_t i = 0; i < span.vectors.count && i < IDS_MAX; i++)
         read_chunk(store, span.ids[i]);
 }
 

@@ -59,9 +59,10 @@ static void load_vectors(bench *b, size_t rows)
     for (size_t i = 0; i < eg_store_segment_count(b->store); i++) {
         eg_vector_span span;
         must(eg_store_get_vectors(b->store, i, &span, &error) == ENGRAM_OK, "vectors", &error);
-        size_t take = span.count < most - b->count ? span.count : most - b->count;
+        size_t count = span.vectors.count, take = count < most - b->count ? count : most - b->count;
         memcpy(b->ids + b->count, span.ids, take * sizeof *b->ids);
-        memcpy(b->vectors + b->count * ENGRAM_BLOCKS, span.vectors, take * ENGRAM_BLOCKS);
+        for (size_t k = 0; k < take; k++)
+            eg_vectors_get(&span.vectors, k, b->vectors + (b->count + k) * ENGRAM_BLOCKS);
         b->count += take;
     }
 }

@@ -48,7 +48,7 @@ static void load(chunks *c, const char *path)
     for (size_t i = 0; i < eg_store_segment_count(store); i++) {
         eg_vector_span span;
         must(eg_store_get_vectors(store, i, &span, &error) == ENGRAM_OK, error.message);
-        for (size_t row = 0; row < span.count; row++) {
+        for (size_t row = 0; row < span.vectors.count; row++) {
             eg_chunk_info info;
             size_t size;
             must(eg_store_get_info(store, span.ids[row], &info, &error) == ENGRAM_OK, error.message);

@@ -163,8 +163,9 @@ static size_t load(uint8_t *vectors, const char *path)
     for (size_t i = 0; status == ENGRAM_OK && i < eg_store_segment_count(eg_engram_store(engram)); i++) {
         eg_vector_span span;
         status = eg_store_get_vectors(eg_engram_store(engram), i, &span, &error);
-        size_t take = status != ENGRAM_OK ? 0 : span.count < ROWS - count ? span.count : ROWS - count;
-        memcpy(vectors + count * SIZE, span.vectors, take * SIZE);
+        size_t take = status != ENGRAM_OK ? 0 : span.vectors.count < ROWS - count ? span.vectors.count : ROWS - count;
+        for (size_t k = 0; k < take; k++)
+            eg_vectors_get(&span.vectors, k, vectors + (count + k) * SIZE);
         count += take;
     }
     if (status != ENGRAM_OK || count == 0) {

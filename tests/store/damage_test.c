@@ -87,11 +87,13 @@ static void read_spans(rig *r, bool content_too)
     eg_vector_span span;
     if (eg_store_get_vectors(r->store, 0, &span, NULL) != ENGRAM_OK)
         return;
-    for (size_t k = 0; k < span.count && content_too; k++) {
+    for (size_t k = 0; k < span.vectors.count && content_too; k++) {
         uint8_t expected[256];
         rig_vector(r, k, expected);
         assert_int_equal(span.ids[k], k + 1);
-        assert_memory_equal(span.vectors + k * 256, expected, 256);
+        uint8_t vector[256];
+        eg_vectors_get(&span.vectors, k, vector);
+        assert_memory_equal(vector, expected, 256);
     }
 }
 

@@ -49,18 +49,33 @@ static const uint8_t *section(const uint8_t *slot, const char *tag)
     return NULL;
 }
 
-/* Bytes of a section, its CRC and count checked. */
+/* Bytes of a section, its codec, CRC and count checked. */
 static const uint8_t *contents(const uint8_t *file, size_t size, const uint8_t *slot,
-                               const char *tag, size_t item_size)
+                               const char *tag, int codec, size_t item_size)
 {
     const uint8_t *s = section(slot, tag);
-    assert_int_equal(s[4] | s[5] << 8, 0);
+    assert_int_equal(s[4] | s[5] << 8, codec);
     assert_true(u64(s + 8) >= 4096 && u64(s + 8) + u64(s + 16) <= size);
     assert_int_equal(u32(s + 24), u32(slot + 56));
     if (item_size != 0)
         assert_int_equal(u64(s + 16), u32(slot + 56) * item_size);
     assert_int_equal(u32(s + 28), plain_crc(file + u64(s + 8), u64(s + 16)));
     return file + u64(s + 8);
+}
+
+/* Vector i of count in planes, bit by bit. */
+static void read_planes(const uint8_t *planes, size_t count, size_t i, uint8_t vector[256])
+{
+    const size_t before = i - i % 4096, in_group = count - before < 4096 ? count - before : 4096;
+    const uint8_t *group = planes + 256 * before;
+    const uint8_t *lead = group + 64 * (i % 4096), *rest = group + 64 * in_group + 192 * (i % 4096);
+    for (int k = 0; k < 256; k++) {
+        vector[k] = 0;
+        for (int p = 0; p < 8; p++) {
+            const uint8_t *plane = p < 2 ? lead + 32 * p : rest + 32 * (p - 2);
+            vector[k] |= (uint8_t)((plane[k % 32] >> k / 32 & 1) << p);
+        }
+    }
 }
 
 static void check_record(rig *r, size_t i, const uint8_t *record, const uint8_t *payload,
@@ -115,10 +130,10 @@ static void check_pairs(const uint8_t *pairs, const uint8_t *records, uint32_t c
 
 static void a_sealed_file_is_as_documented(void **state)
 {
-    enum { CHUNKS = 300 };
+    enum { CHUNKS = 4200 }; /* two groups of vectors */
     size_t size;
     (void)state;
-    rig *r = rig_create(5, 1 << 20, 1500);
+    rig *r = rig_create(5, 16 << 20, 1500);
     rig_open(r);
     rig_append(r, CHUNKS);
     assert_ok(eg_store_seal(r->store, error));
@@ -135,10 +150,10 @@ static void a_sealed_file_is_as_documented(void **state)
     assert_int_equal(u64(slot + 40), 1);
     assert_int_equal(u64(slot + 48), CHUNKS);
     assert_int_equal(u32(slot + 56), CHUNKS);
-    const uint8_t *payload = contents(file, size, slot, "PAYL", 0);
-    const uint8_t *records = contents(file, size, slot, "RECS", 72);
-    const uint8_t *vectors = contents(file, size, slot, "VECS", 256);
-    check_pairs(contents(file, size, slot, "FIDX", 12), records, CHUNKS);
+    const uint8_t *payload = contents(file, size, slot, "PAYL", 0, 0);
+    const uint8_t *records = contents(file, size, slot, "RECS", 0, 72);
+    const uint8_t *vectors = contents(file, size, slot, "VECS", 1, 256);
+    check_pairs(contents(file, size, slot, "FIDX", 0, 12), records, CHUNKS);
     assert_int_equal(u64(section(slot, "VECS") + 8) % 4096, 0);
     uint32_t end = 0;
     for (size_t i = 0; i < CHUNKS; i++) {
@@ -146,12 +161,47 @@ static void a_sealed_file_is_as_documented(void **state)
         size_t base_size = 0;
         if (r->bases[i] != 0)
             base_size = rig_bytes(r, (size_t)r->bases[i] - 1, r->other);
+        uint8_t vector[256];
         assert_int_equal(u32(record + 56), end);
-        check_record(r, i, record, payload, vectors + 256 * i, r->other, base_size);
+        read_planes(vectors, CHUNKS, i, vector);
+        check_record(r, i, record, payload, vector, r->other, base_size);
         end += u32(record + 60);
     }
     assert_int_equal(end, u64(section(slot, "PAYL") + 16));
     eg_free(file);
+    rig_free(r);
+}
+
+static void put_u32(uint8_t *at, uint32_t value)
+{
+    for (int i = 0; i < 4; i++)
+        at[i] = (uint8_t)(value >> 8 * i);
+}
+
+/* A sealed file whose vectors are in rows, as programs before planes wrote it, is read. */
+static void rows_are_read_too(void **state)
+{
+    enum { CHUNKS = 300 };
+    size_t size;
+    (void)state;
+    rig *r = rig_create(7, 16 << 20, 1500);
+    rig_open(r);
+    rig_append(r, CHUNKS);
+    assert_ok(eg_store_seal(r->store, error));
+    rig_close(r);
+    uint8_t *file = read_file(r, 1, &size), *slot = file + 512;
+    uint8_t *vecs = slot + (section(slot, "VECS") - slot), *vectors = file + u64(vecs + 8);
+    for (size_t i = 0; i < CHUNKS; i++)
+        rig_vector(r, i, vectors + 256 * i);
+    vecs[4] = 0;
+    put_u32(vecs + 28, plain_crc(vectors, 256 * CHUNKS));
+    put_u32(slot + 252, plain_crc(slot, 252));
+    char *path = rig_path(r, 1);
+    assert_ok(eg_io_replace_file(r->io, path, file, size, error));
+    free(path);
+    eg_free(file);
+    rig_open(r);
+    rig_check_exactly(r, CHUNKS);
     rig_free(r);
 }
 
@@ -230,6 +280,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(a_sealed_file_is_as_documented),
+        cmocka_unit_test(rows_are_read_too),
         cmocka_unit_test(syncs_come_in_the_documented_order),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

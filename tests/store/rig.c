@@ -335,12 +335,14 @@ void rig_check_vectors(rig *r, size_t count)
     for (size_t s = 0; s < eg_store_segment_count(r->store); s++) {
         eg_vector_span span;
         assert_ok(eg_store_get_vectors(r->store, s, &span, error));
-        assert_int_equal((uintptr_t)span.vectors % 64, 0);
-        for (size_t k = 0; k < span.count; k++, i++) {
+        assert_int_equal((uintptr_t)span.vectors.bytes % 64, 0);
+        for (size_t k = 0; k < span.vectors.count; k++, i++) {
             uint8_t expected[256];
             rig_vector(r, i, expected);
             assert_int_equal(span.ids[k], rig_id(r, i));
-            assert_memory_equal(span.vectors + k * 256, expected, 256);
+            uint8_t vector[256];
+            eg_vectors_get(&span.vectors, k, vector);
+            assert_memory_equal(vector, expected, 256);
         }
     }
     assert_int_equal(i, count);

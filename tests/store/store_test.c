@@ -143,10 +143,12 @@ static void lent_vectors_stay(void **state)
     assert_ok(eg_store_seal(r->store, error));
     rig_check_vectors(r, r->chunk_count);
     for (size_t n = 0; n < SPANS; n++)
-        for (size_t k = 0; k < spans[n].count; k++) {
+        for (size_t k = 0; k < spans[n].vectors.count; k++) {
             uint8_t expected[256];
             rig_vector(r, starts[n] + k, expected);
-            assert_memory_equal(spans[n].vectors + k * 256, expected, 256);
+            uint8_t vector[256];
+            eg_vectors_get(&spans[n].vectors, k, vector);
+            assert_memory_equal(vector, expected, 256);
             assert_int_equal(spans[n].ids[k], starts[n] + k + 1);
         }
     rig_free(r);

@@ -46,10 +46,12 @@ static void *read_chunks(void *context)
 
 static void check_span(rig *view, const eg_vector_span *span)
 {
-    for (size_t k = 0; k < span->count; k += 17) {
+    for (size_t k = 0; k < span->vectors.count; k += 17) {
         uint8_t expected[256];
         rig_vector(view, (size_t)span->ids[k] - 1, expected);
-        assert_memory_equal(span->vectors + k * 256, expected, 256);
+        uint8_t vector[256];
+        eg_vectors_get(&span->vectors, k, vector);
+        assert_memory_equal(vector, expected, 256);
     }
 }
 
@@ -64,7 +66,7 @@ static void *scan(void *context)
             eg_vector_span span;
             assert_int_equal(eg_store_get_vectors(view.store, s, &span, NULL), ENGRAM_OK);
             check_span(&view, &span);
-            seen += span.count;
+            seen += span.vectors.count;
         }
         assert_true(seen >= count);
     }

@@ -1,6 +1,7 @@
 /* The exact scan of a batch of queries, 256 rows at a time, a bit for each row.
  *
- * A symbol is two nibbles. For each block of a tile, 16 masks say which rows have a certain low
+ * A tile of 256 vectors, in rows or in planes, is turned into eight times 256 bits for each block:
+ * which rows have which bit set in their symbol. A symbol is two nibbles. 16 masks say which rows have a certain low
  * nibble there, and 16 which have a certain high one; where a query agrees is the AND of two of
  * them. The masks are made once for all queries. Agreements are counted in bits, too: carry-save
  * adders take 16 blocks to a number of four bits for each row and a carry, which few rows have. All
@@ -24,7 +25,8 @@ enum {
     LANE_ROWS = TILE_ROWS / LANES,
     STRIP_BLOCKS = 16,
     STRIPS = ENGRAM_BLOCKS / STRIP_BLOCKS,
-    PLANES = 8,
+    PLANES = EG_PLANES,
+    HALF = EG_PLANE_SIZE / 2,
     NIBBLES = 16,
     QUERIES_MIN = 32, /* fewer are faster row by row */
     QUERIES_MAX = 128,
@@ -51,10 +53,12 @@ typedef struct batch {
     eg_top *tops;
     size_t open_count;
     uint8_t open[QUERIES_MAX]; /* queries whose bar a row of this tile can still reach */
+    bool is_in_planes;
     block_masks strip[STRIP_BLOCKS];
     __m256i sums[QUERIES_MAX][SUM_BITS]; /* numbers for each row, lowest bit first */
     __m256i sixteens[QUERIES_MAX][SIXTEENS_BITS];
     mask_places places[STRIPS][QUERIES_MAX][STRIP_BLOCKS];
+    __m256i bits[ENGRAM_BLOCKS][PLANES]; /* of the tile at hand; blocks in the order of block_at */
 } batch;
 
 /* The places of the masks of 16 symbols. */
@@ -70,13 +74,26 @@ static inline void find_places(const uint8_t *symbols, mask_places *places)
     _mm_storeu_si128((__m128i *)places + 1, _mm_unpackhi_epi8(low, high));
 }
 
-static void batch_start(batch *b, const uint8_t *queries, size_t query_count, eg_top *tops)
+/* The blocks of rows are turned in their order; of planes, byte after byte of all planes is turned,
+ * and has bits of eight blocks. */
+static inline unsigned block_at(bool is_in_planes, unsigned at)
+{
+    return is_in_planes ? EG_PLANE_SIZE * (at % 8) + at / 8 : at;
+}
+
+static void batch_start(batch *b, const uint8_t *queries, size_t query_count, eg_layout layout,
+                        eg_top *tops)
 {
     b->query_count = query_count;
     b->tops = tops;
-    for (size_t q = 0; q < query_count; q++)
+    b->is_in_planes = layout == EG_LAYOUT_PLANES;
+    for (size_t q = 0; q < query_count; q++) {
+        uint8_t symbols[ENGRAM_BLOCKS];
+        for (unsigned at = 0; at < ENGRAM_BLOCKS; at++)
+            symbols[at] = queries[q * ENGRAM_BLOCKS + block_at(b->is_in_planes, at)];
         for (unsigned s = 0; s < STRIPS; s++)
-            find_places(queries + q * ENGRAM_BLOCKS + s * STRIP_BLOCKS, b->places[s][q]);
+            find_places(symbols + s * STRIP_BLOCKS, b->places[s][q]);
+    }
 }
 
 /* Turns the 16 x 16 bytes in each half of 16 registers. */
@@ -96,14 +113,14 @@ static inline void turn_bytes(__m256i *x)
     }
 }
 
-/* The symbols of 32 rows in each block of a strip; of is a strip of the first row. */
-static void turn_lane(const uint8_t *of, __m256i (*columns)[LANES], unsigned lane)
+/* Byte i of 16 of each of 32 rows, which are step bytes apart, becomes columns[i][lane]. */
+static void turn_lane(const uint8_t *of, size_t step, __m256i (*columns)[LANES], unsigned lane)
 {
     __m256i x[STRIP_BLOCKS];
 #pragma GCC unroll 16
     for (unsigned i = 0; i < STRIP_BLOCKS; i++) {
-        const __m128i *low = (const __m128i *)(of + i * ENGRAM_BLOCKS);
-        const __m128i *high = (const __m128i *)(of + (i + STRIP_BLOCKS) * ENGRAM_BLOCKS);
+        const __m128i *low = (const __m128i *)(of + i * step);
+        const __m128i *high = (const __m128i *)(of + (i + STRIP_BLOCKS) * step);
         x[i] = _mm256_inserti128_si256(_mm256_castsi128_si256(_mm_load_si128(low)),
                                        _mm_load_si128(high), 1);
     }
@@ -111,6 +128,12 @@ static void turn_lane(const uint8_t *of, __m256i (*columns)[LANES], unsigned lan
 #pragma GCC unroll 16
     for (unsigned i = 0; i < STRIP_BLOCKS; i++)
         columns[i][lane] = x[i];
+}
+
+static void turn_lanes(const uint8_t *of, size_t step, __m256i (*columns)[LANES])
+{
+    for (unsigned lane = 0; lane < LANES; lane++)
+        turn_lane(of + lane * LANE_ROWS * step, step, columns, lane);
 }
 
 /* Swaps the odd groups of shift bits of x with the even ones of y. */
@@ -154,19 +177,52 @@ static inline void nibble_masks(const __m256i *bits, __m256i *masks)
         masks[n] = _mm256_and_si256(low[n % 4], high[n / 4]);
 }
 
-static void make_strip(const uint8_t *tile, unsigned first_block, block_masks *strip)
+/* The bits of 16 blocks of a tile in rows. */
+static void turn_rows(batch *b, const uint8_t *rows, unsigned first_block)
 {
     __m256i columns[STRIP_BLOCKS][LANES];
-    for (unsigned lane = 0; lane < LANES; lane++)
-        turn_lane(tile + (size_t)lane * LANE_ROWS * ENGRAM_BLOCKS + first_block, columns, lane);
+    turn_lanes(rows + first_block, ENGRAM_BLOCKS, columns);
     for (unsigned i = 0; i < STRIP_BLOCKS; i++) {
-        __m256i planes[PLANES];
-#pragma GCC unroll 8
-        for (unsigned p = 0; p < PLANES; p++)
-            planes[p] = columns[i][p];
-        turn_bits(planes);
-        nibble_masks(planes, strip[i].low);
-        nibble_masks(planes + PLANES / 2, strip[i].high);
+        turn_bits(columns[i]);
+        memcpy(b->bits[first_block + i], columns[i], sizeof columns[i]);
+    }
+}
+
+/* Bit p of 128 blocks of a tile in planes: half a plane. */
+static void turn_plane(batch *b, const uint8_t *plane, size_t step, unsigned p, unsigned half)
+{
+    __m256i columns[STRIP_BLOCKS][LANES];
+    turn_lanes(plane + half * HALF, step, columns);
+    for (unsigned i = 0; i < HALF; i++) {
+        turn_bits(columns[i]);
+        for (unsigned block = 0; block < 8; block++)
+            b->bits[8 * (half * HALF + i) + block][p] = columns[i][block];
+    }
+}
+
+typedef struct tile {
+    const uint8_t *rows, *rests; /* of planes: leads and rests */
+} tile;
+
+/* All planes of 128 blocks. */
+static void turn_planes(batch *b, const tile *t, unsigned half)
+{
+    for (unsigned p = 0; p < EG_LEAD_PLANES; p++)
+        turn_plane(b, t->rows + p * EG_PLANE_SIZE, EG_LEAD_SIZE, p, half);
+    for (unsigned p = EG_LEAD_PLANES; p < PLANES; p++)
+        turn_plane(b, t->rests + (p - EG_LEAD_PLANES) * EG_PLANE_SIZE, EG_REST_SIZE, p, half);
+}
+
+static void make_strip(batch *b, const tile *t, unsigned strip)
+{
+    if (!b->is_in_planes)
+        turn_rows(b, t->rows, strip * STRIP_BLOCKS);
+    else if (strip % (STRIPS / 2) == 0)
+        turn_planes(b, t, strip / (STRIPS / 2));
+    for (unsigned i = 0; i < STRIP_BLOCKS; i++) {
+        const __m256i *bits = b->bits[strip * STRIP_BLOCKS + i];
+        nibble_masks(bits, b->strip[i].low);
+        nibble_masks(bits + PLANES / 2, b->strip[i].high);
     }
 }
 
@@ -301,19 +357,36 @@ static void offer(batch *b, size_t q, uint64_t first_row, const uint64_t *live)
         }
 }
 
+static tile tile_at(const eg_vectors *vectors, size_t i)
+{
+    const size_t row = vectors->first + i;
+    if (vectors->layout == EG_LAYOUT_ROWS)
+        return (tile){.rows = vectors->bytes + row * ENGRAM_BLOCKS};
+    return (tile){vectors->bytes + eg_planes_lead(row),
+                  vectors->bytes + eg_planes_rest(vectors->total, row)};
+}
+
+/* A line of the tile, in the order in which it is turned: about. */
+static inline const void *line_at(const batch *b, const tile *t, size_t line)
+{
+    const size_t lead_lines = b->is_in_planes ? TILE_ROWS * EG_LEAD_SIZE / LINE_SIZE : SIZE_MAX;
+    return line < lead_lines ? t->rows + line * LINE_SIZE
+                             : t->rests + (line - lead_lines) * LINE_SIZE;
+}
+
 /* next: the tile behind this one, fetched meanwhile; a hint, it need not be there. */
-static void scan_tile(batch *b, const uint8_t *tile, uint64_t first_row, const uint64_t *live,
-                      const uint8_t *next)
+static void scan_tile(batch *b, const tile *t, uint64_t first_row, const uint64_t *live,
+                      const tile *next)
 {
     const size_t lines = TILE_ROWS * ENGRAM_BLOCKS / LINE_SIZE;
     const size_t steps = STRIPS * b->query_count, share = (lines + steps - 1) / steps;
-    const char *fetched = (const char *)next;
+    size_t line = 0;
     start_tile(b);
     for (unsigned s = 0; s < STRIPS && b->open_count > 0; s++) {
-        make_strip(tile, s * STRIP_BLOCKS, b->strip);
+        make_strip(b, t, s);
         for (size_t i = 0; i < b->open_count; i++) {
-            for (size_t n = 0; n < share; n++, fetched += LINE_SIZE)
-                _mm_prefetch(fetched, _MM_HINT_T1);
+            for (size_t n = 0; n < share; n++, line++)
+                _mm_prefetch(line_at(b, next, line), _MM_HINT_T1);
             add_strip(b, b->open[i], b->places[s][b->open[i]]);
         }
         if (s % 2 != 0)
@@ -331,37 +404,51 @@ static unsigned count_live(const uint64_t *live)
     return count;
 }
 
-/* count: a multiple of TILE_ROWS. */
-static void scan_tiles(batch *b, const uint8_t *queries, const uint8_t *vectors, size_t count,
-                       uint64_t first_row, const uint64_t *live)
+/* Row by row, for few queries or few rows that count. */
+static void scan_singly(const uint8_t *queries, size_t query_count, eg_vectors vectors,
+                        uint64_t first_row, const uint64_t *live, eg_top *tops)
 {
-    for (size_t row = 0; row < count; row += TILE_ROWS) {
-        const uint8_t *tile = vectors + row * ENGRAM_BLOCKS;
+    if (query_count == 0 || vectors.count == 0)
+        return;
+    if (vectors.layout == EG_LAYOUT_ROWS)
+        eg_avx2_top_k_rows(queries, query_count, vectors.bytes + vectors.first * ENGRAM_BLOCKS,
+                           vectors.count, first_row, live, tops);
+    else
+        eg_avx2_top_k_planes(queries, query_count, vectors, first_row, live, tops);
+}
+
+/* As many vectors as a multiple of TILE_ROWS. */
+static void scan_tiles(batch *b, const uint8_t *queries, eg_vectors vectors, uint64_t first_row,
+                       const uint64_t *live)
+{
+    for (size_t row = 0; row < vectors.count; row += TILE_ROWS) {
         const uint64_t *tile_live = live == NULL ? NULL : live + row / 64;
-        const uint8_t *next = row + TILE_ROWS < count ? tile + TILE_ROWS * ENGRAM_BLOCKS : tile;
+        const tile this = tile_at(&vectors, row);
+        const tile next = row + TILE_ROWS < vectors.count ? tile_at(&vectors, row + TILE_ROWS) : this;
         if (tile_live != NULL && count_live(tile_live) < LIVE_MIN)
-            eg_avx2_top_k_rows(queries, b->query_count, tile, TILE_ROWS, first_row + row, tile_live,
-                               b->tops);
+            scan_singly(queries, b->query_count, eg_vectors_part(vectors, row, TILE_ROWS),
+                        first_row + row, tile_live, b->tops);
         else
-            scan_tile(b, tile, first_row + row, tile_live, next);
+            scan_tile(b, &this, first_row + row, tile_live, &next);
     }
 }
 
-void eg_avx2_top_k(const uint8_t *queries, size_t query_count, const uint8_t *vectors, size_t count,
+void eg_avx2_top_k(const uint8_t *queries, size_t query_count, eg_vectors vectors,
                    uint64_t first_row, const uint64_t *live, eg_top *tops)
 {
-    const size_t tiled = count / TILE_ROWS * TILE_ROWS;
+    const size_t tiled = vectors.count / TILE_ROWS * TILE_ROWS;
     size_t done = 0;
     while (tiled > 0 && query_count - done >= QUERIES_MIN) {
         batch b;
         size_t left = query_count - done, taken = left < QUERIES_MAX ? left : QUERIES_MAX;
-        batch_start(&b, queries + done * ENGRAM_BLOCKS, taken, tops + done);
-        scan_tiles(&b, queries + done * ENGRAM_BLOCKS, vectors, tiled, first_row, live);
+        const uint8_t *some = queries + done * ENGRAM_BLOCKS;
+        batch_start(&b, some, taken, vectors.layout, tops + done);
+        scan_tiles(&b, some, eg_vectors_part(vectors, 0, tiled), first_row, live);
         done += taken;
     }
     /* The rows behind the last tile, for the queries of whole batches; all rows for the others. */
-    eg_avx2_top_k_rows(queries, done, vectors + tiled * ENGRAM_BLOCKS, count - tiled,
-                       first_row + tiled, live == NULL ? NULL : live + tiled / 64, tops);
-    eg_avx2_top_k_rows(queries + done * ENGRAM_BLOCKS, query_count - done, vectors, count,
-                       first_row, live, tops + done);
+    scan_singly(queries, done, eg_vectors_part(vectors, tiled, vectors.count - tiled),
+                first_row + tiled, live == NULL ? NULL : live + tiled / 64, tops);
+    scan_singly(queries + done * ENGRAM_BLOCKS, query_count - done, vectors, first_row, live,
+                tops + done);
 }

@@ -1,45 +1,20 @@
 /* The exact scan with byte compares: matches count down in byte accumulators, four rows are summed
- * together, and one compare tells whether any of the four can enter the list.
- *
- * The four rows are a quarter of a piece apart. So a core reads from four places of memory at once,
- * each in order, which fetches half as much again as from one; and all queries look at four rows
- * while these are in the first-level cache. */
+ * together, and one compare tells whether any of the four can enter the list. All queries look at
+ * four rows while these are in the first-level cache. */
 #include "compute/avx2/top_k_rows.h"
 
 #include <immintrin.h>
-#include <stdbool.h>
 
-enum { PIECE_ROWS = 2048, PLACES = 4, PARTS = ENGRAM_BLOCKS / 32, WORD_ROWS = 64 };
+#include "compute/avx2/selection.h"
+
+enum { PLACES = EG_PLACES, PARTS = ENGRAM_BLOCKS / 32 };
 
 /* The rows of a piece that count. */
-typedef struct selection {
-    const uint8_t *vectors;
+typedef struct piece {
+    const uint8_t *rows;
     uint64_t first_row;
-    size_t count, quarter; /* a quarter of count, rounded up */
-    bool is_whole;         /* all rows of the piece: there is no list */
-    uint16_t rows[PIECE_ROWS];
-} selection;
-
-/* live: of the piece's first row on, or NULL. */
-static void select_rows(selection *s, size_t count, const uint64_t *live)
-{
-    s->count = live == NULL ? count : 0;
-    for (size_t row = 0; live != NULL && row < count; row += WORD_ROWS) {
-        size_t left = count - row;
-        uint64_t all = left < WORD_ROWS ? (UINT64_C(1) << left) - 1 : UINT64_MAX;
-        for (uint64_t word = live[row / WORD_ROWS] & all; word != 0; word &= word - 1)
-            s->rows[s->count++] = (uint16_t)(row + (size_t)__builtin_ctzll(word));
-    }
-    s->is_whole = s->count == count;
-    s->quarter = (s->count + PLACES - 1) / PLACES;
-}
-
-/* The last again behind it: four quarters may have more places than rows count. */
-static inline size_t row_at(const selection *s, size_t place)
-{
-    size_t at = place < s->count ? place : s->count - 1;
-    return s->is_whole ? at : s->rows[at];
-}
+    eg_selection selection;
+} piece;
 
 /* A byte of -1 for each match, added up over the parts. */
 static inline __m256i count_matches(const __m256i *query, const uint8_t *vector)
@@ -69,14 +44,14 @@ static inline __m128i sum_four(const __m256i *negative)
 }
 
 /* The rows at place `at` of each quarter. */
-static __attribute__((noinline)) void offer(eg_top *top, const selection *s, size_t at,
+static __attribute__((noinline)) void offer(eg_top *top, const piece *p, size_t at,
                                             __m128i matches)
 {
     uint32_t counts[PLACES];
     _mm_storeu_si128((__m128i *)counts, matches);
-    for (size_t i = 0; i < PLACES; i++, at += s->quarter)
-        if (at < s->count && counts[i] >= top->bar)
-            eg_top_offer(top, s->first_row + row_at(s, at), counts[i]);
+    for (size_t i = 0; i < PLACES; i++, at += p->selection.quarter)
+        if (at < p->selection.count && counts[i] >= top->bar)
+            eg_top_offer(top, p->first_row + p->selection.rows[at], counts[i]);
 }
 
 /* The largest count that cannot enter; a bar may be any number, counts are at most 256. */
@@ -85,12 +60,13 @@ static inline __m128i below_bar(const eg_top *top)
     return _mm_set1_epi32(top->bar > ENGRAM_BLOCKS ? ENGRAM_BLOCKS : (int)top->bar - 1);
 }
 
-static void scan(const uint8_t *queries, size_t query_count, const selection *s, eg_top *tops)
+static void scan(const uint8_t *queries, size_t query_count, const piece *p, eg_top *tops)
 {
+    const eg_selection *s = &p->selection;
     for (size_t at = 0; at < s->quarter; at++) {
         const uint8_t *vectors[PLACES];
         for (size_t i = 0; i < PLACES; i++)
-            vectors[i] = s->vectors + row_at(s, at + i * s->quarter) * ENGRAM_BLOCKS;
+            vectors[i] = p->rows + (size_t)s->rows[at + i * s->quarter] * ENGRAM_BLOCKS;
         for (size_t q = 0; q < query_count; q++) {
             const __m256i *query = (const __m256i *)(queries + q * ENGRAM_BLOCKS);
             __m256i negative[PLACES];
@@ -100,20 +76,20 @@ static void scan(const uint8_t *queries, size_t query_count, const selection *s,
             __m128i matches = sum_four(negative);
             if (__builtin_expect(
                     _mm_movemask_epi8(_mm_cmpgt_epi32(matches, below_bar(&tops[q]))) != 0, 0))
-                offer(&tops[q], s, at, matches);
+                offer(&tops[q], p, at, matches);
         }
     }
 }
 
-void eg_avx2_top_k_rows(const uint8_t *queries, size_t query_count, const uint8_t *vectors,
+void eg_avx2_top_k_rows(const uint8_t *queries, size_t query_count, const uint8_t *rows,
                         size_t count, uint64_t first_row, const uint64_t *live, eg_top *tops)
 {
-    selection s;
-    for (size_t row = 0; row < count; row += PIECE_ROWS) {
-        s.vectors = vectors + row * ENGRAM_BLOCKS;
-        s.first_row = first_row + row;
-        select_rows(&s, count - row < PIECE_ROWS ? count - row : PIECE_ROWS,
-                    live == NULL ? NULL : live + row / WORD_ROWS);
-        scan(queries, query_count, &s, tops);
+    piece p;
+    for (size_t row = 0; row < count; row += EG_PIECE_ROWS) {
+        p.rows = rows + row * ENGRAM_BLOCKS;
+        p.first_row = first_row + row;
+        eg_select(&p.selection, count - row < EG_PIECE_ROWS ? count - row : EG_PIECE_ROWS,
+                  live == NULL ? NULL : live + row / 64);
+        scan(queries, query_count, &p, tops);
     }
 }

@@ -1,4 +1,4 @@
-/* The exact scan of a batch of queries in bit planes.
+/* The exact scan of a batch of queries in bit planes, whichever way the vectors lie.
  *
  * 256 symbols are 8 planes of 256 bits, and two vectors differ in the blocks where any plane
  * does: one three-input operation a plane, for two rows at once, against a compare and an add of
@@ -15,7 +15,7 @@
 #include "compute/avx2/avx2.h"
 
 enum {
-    PLANES = 8,
+    PLANES = EG_PLANES,
     PAIRS = 3,
     GROUP_ROWS = 2 * PAIRS,
     WORDS = ENGRAM_BLOCKS / 64,
@@ -64,6 +64,20 @@ typedef struct batch {
 static inline int64_t limit_of(const eg_top *top)
 {
     return top->bar > ENGRAM_BLOCKS ? -1 : (int64_t)(ENGRAM_BLOCKS - top->bar);
+}
+
+/* The same of vectors that lie in planes: leads and rests of a and of b. */
+static inline void load_planes(const uint8_t *a, const uint8_t *a_rest, const uint8_t *b,
+                               const uint8_t *b_rest, __m512i *planes)
+{
+    for (unsigned i = 0; i < PLANES; i++) {
+        const size_t at = (i < EG_LEAD_PLANES ? i : i - EG_LEAD_PLANES) * EG_PLANE_SIZE;
+        const uint8_t *low = (i < EG_LEAD_PLANES ? a : a_rest) + at;
+        const uint8_t *high = (i < EG_LEAD_PLANES ? b : b_rest) + at;
+        planes[i] = _mm512_inserti64x4(
+            _mm512_castsi256_si512(_mm256_load_si256((const __m256i *)low)),
+            _mm256_load_si256((const __m256i *)high), 1);
+    }
 }
 
 static void batch_start(batch *b, const uint8_t *queries, size_t query_count, eg_top *tops)
@@ -173,51 +187,61 @@ static void scan_group(batch *b, const group *g)
     }
 }
 
-/* Takes the next rows out of *live; the last is repeated where there are fewer than six. */
-static void group_start(group *g, const uint8_t *vectors, uint64_t first_row, uint64_t *live)
+/* Takes the next rows out of *live, of which bit i is row `first` + i of vectors; the last is repeated where there are
+ * fewer than six. */
+static void group_start(group *g, const eg_vectors *vectors, size_t first, uint64_t first_row,
+                        uint64_t *live)
 {
-    const uint8_t *rows[GROUP_ROWS];
-    unsigned row = 0;
+    size_t rows[GROUP_ROWS], row = 0;
     g->row_count = 0;
     for (unsigned i = 0; i < GROUP_ROWS; i++) {
         if (*live != 0) {
-            row = (unsigned)__builtin_ctzll(*live);
+            row = first + (size_t)__builtin_ctzll(*live);
             *live &= *live - 1;
             g->row_count++;
         }
-        rows[i] = vectors + row * ENGRAM_BLOCKS;
+        rows[i] = vectors->first + row;
         g->rows[i] = first_row + row;
     }
-    for (unsigned p = 0; p < PAIRS; p++)
-        make_planes(rows[2 * p], rows[2 * p + 1], g->planes[p]);
+    for (unsigned p = 0; p < PAIRS; p++) {
+        const size_t a = rows[2 * p], b = rows[2 * p + 1];
+        const uint8_t *bytes = vectors->bytes;
+        if (vectors->layout == EG_LAYOUT_ROWS)
+            make_planes(bytes + a * ENGRAM_BLOCKS, bytes + b * ENGRAM_BLOCKS, g->planes[p]);
+        else
+            load_planes(bytes + eg_planes_lead(a), bytes + eg_planes_rest(vectors->total, a),
+                        bytes + eg_planes_lead(b), bytes + eg_planes_rest(vectors->total, b),
+                        g->planes[p]);
+    }
 }
 
-static void scan_batch(batch *b, const uint8_t *vectors, size_t count, uint64_t first_row,
+static void scan_batch(batch *b, const eg_vectors *vectors, uint64_t first_row,
                        const uint64_t *live)
 {
     group g;
-    for (size_t row = 0; row < count; row += WORD_ROWS) {
-        uint64_t all = count - row < WORD_ROWS ? (UINT64_C(1) << (count - row)) - 1 : UINT64_MAX;
+    for (size_t row = 0; row < vectors->count; row += WORD_ROWS) {
+        size_t left = vectors->count - row;
+        uint64_t all = left < WORD_ROWS ? (UINT64_C(1) << left) - 1 : UINT64_MAX;
         uint64_t wanted = live == NULL ? all : live[row / WORD_ROWS] & all;
         while (wanted != 0) {
-            group_start(&g, vectors + row * ENGRAM_BLOCKS, first_row + row, &wanted);
+            group_start(&g, vectors, row, first_row, &wanted);
             scan_group(b, &g);
         }
     }
 }
 
-void eg_avx512_top_k(const uint8_t *queries, size_t query_count, const uint8_t *vectors,
-                     size_t count, uint64_t first_row, const uint64_t *live, eg_top *tops)
+void eg_avx512_top_k(const uint8_t *queries, size_t query_count, eg_vectors vectors,
+                     uint64_t first_row, const uint64_t *live, eg_top *tops)
 {
     batch b;
     while (query_count >= QUERIES_MIN) {
         size_t taken = query_count < QUERIES_MAX ? query_count : QUERIES_MAX;
         batch_start(&b, queries, taken, tops);
-        scan_batch(&b, vectors, count, first_row, live);
+        scan_batch(&b, &vectors, first_row, live);
         queries += taken * ENGRAM_BLOCKS;
         query_count -= taken;
         tops += taken;
     }
     if (query_count > 0)
-        eg_avx2_top_k(queries, query_count, vectors, count, first_row, live, tops);
+        eg_avx2_top_k(queries, query_count, vectors, first_row, live, tops);
 }

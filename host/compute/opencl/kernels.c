@@ -13,6 +13,9 @@ static const struct kernel_info {
     [EG_CL_ENCODE] = {EG_CL_FILE_ENCODE, {"encode_item", "encode_group"}, {1, 256}},
     [EG_CL_BUNDLE] = {EG_CL_FILE_BUNDLE, {"bundle_item", "bundle_group"}, {1, 256}},
     [EG_CL_COUNT] = {EG_CL_FILE_TOP_K, {"top_k_count_item", "top_k_count_group"}, {1, 64}},
+    [EG_CL_COUNT_PLANES] = {EG_CL_FILE_TOP_K,
+                            {"top_k_count_planes_item", "top_k_count_planes_group"},
+                            {1, 64}},
     [EG_CL_HISTOGRAM] = {EG_CL_FILE_TOP_K,
                          {"top_k_histogram_item", "top_k_histogram_group"},
                          {1, 64}},
@@ -68,13 +71,19 @@ engram_status eg_cl_reserve(eg_opencl *cl, eg_cl_slot slot, size_t size, engram_
     return ENGRAM_OK;
 }
 
-engram_status eg_cl_write(eg_opencl *cl, cl_mem memory, size_t offset, const void *bytes,
-                          size_t size, engram_error *error)
+static engram_status write_on(cl_command_queue queue, cl_mem memory, size_t offset,
+                              const void *bytes, size_t size, engram_error *error)
 {
     if (size == 0)
         return ENGRAM_OK;
-    return EG_CL(error, clEnqueueWriteBuffer, cl->queue, memory, CL_FALSE, offset, size, bytes, 0,
-                 NULL, NULL);
+    return EG_CL(error, clEnqueueWriteBuffer, queue, memory, CL_FALSE, offset, size, bytes, 0, NULL,
+                 NULL);
+}
+
+engram_status eg_cl_write(eg_opencl *cl, cl_mem memory, size_t offset, const void *bytes,
+                          size_t size, engram_error *error)
+{
+    return write_on(cl->queue, memory, offset, bytes, size, error);
 }
 
 engram_status eg_cl_write_slot(eg_opencl *cl, eg_cl_slot slot, const void *bytes, size_t size,
@@ -99,12 +108,56 @@ engram_status eg_cl_lend(eg_opencl *cl, const void *bytes, size_t size, cl_mem *
                       CL_MEM_READ_ONLY | CL_MEM_USE_HOST_PTR, size, (void *)(uintptr_t)bytes);
 }
 
-engram_status eg_cl_upload(eg_opencl *cl, eg_cl_slot slot, const void *bytes, size_t size, cl_event *event,
+static size_t smaller(size_t a, size_t b)
+{
+    return a < b ? a : b;
+}
+
+/* How many of the vectors in planes, from the first on, are the same bytes in one piece where they
+ * go: groups, of which the last is as long there as here. */
+static size_t whole_groups(eg_vectors v, size_t total, size_t at)
+{
+    if (v.first % EG_GROUP_ROWS != 0 || at % EG_GROUP_ROWS != 0)
+        return 0;
+    bool ends = v.first + v.count == v.total && at + v.count == total;
+    return ends ? v.count : v.count / EG_GROUP_ROWS * EG_GROUP_ROWS;
+}
+
+/* Puts some of the vectors, the first among them; *done: how many. */
+static engram_status put_planes(cl_command_queue queue, cl_mem memory, size_t total, size_t at,
+                                eg_vectors v, size_t *done, engram_error *error)
+{
+    const uint8_t *lead = v.bytes + eg_planes_lead(v.first);
+    *done = whole_groups(v, total, at);
+    if (*done > 0)
+        return write_on(queue, memory, eg_planes_lead(at), lead, *done * ENGRAM_BLOCKS, error);
+    *done = smaller(eg_vectors_run(&v, 0), EG_GROUP_ROWS - at % EG_GROUP_ROWS);
+    EG_TRY(write_on(queue, memory, eg_planes_lead(at), lead, *done * EG_LEAD_SIZE, error));
+    return write_on(queue, memory, eg_planes_rest(total, at),
+                    v.bytes + eg_planes_rest(v.total, v.first), *done * EG_REST_SIZE, error);
+}
+
+engram_status eg_cl_put(cl_command_queue queue, cl_mem memory, size_t total, size_t at,
+                        eg_vectors vectors, engram_error *error)
+{
+    if (vectors.layout == EG_LAYOUT_ROWS)
+        return write_on(queue, memory, at * ENGRAM_BLOCKS,
+                        vectors.bytes + vectors.first * ENGRAM_BLOCKS,
+                        vectors.count * ENGRAM_BLOCKS, error);
+    for (size_t done; vectors.count > 0; at += done) {
+        EG_TRY(put_planes(queue, memory, total, at, vectors, &done, error));
+        vectors = eg_vectors_part(vectors, done, vectors.count - done);
+    }
+    return ENGRAM_OK;
+}
+
+engram_status eg_cl_upload(eg_opencl *cl, eg_cl_slot slot, eg_vectors vectors, cl_event *event,
                            engram_error *error)
 {
-    EG_TRY(eg_cl_reserve(cl, slot, size, error));
-    engram_status status = EG_CL(error, clEnqueueWriteBuffer, cl->uploads, cl->slots[slot].memory, CL_FALSE, 0,
-                                 size, bytes, 0, NULL, event);
+    EG_TRY(eg_cl_reserve(cl, slot, vectors.count * ENGRAM_BLOCKS, error));
+    EG_TRY(eg_cl_put(cl->uploads, cl->slots[slot].memory, vectors.count, 0, vectors, error));
+    engram_status status =
+        EG_CL(error, clEnqueueMarkerWithWaitList, cl->uploads, 0, NULL, event);
     eg_cl_made(status == ENGRAM_OK);
     return status == ENGRAM_OK ? EG_CL(error, clFlush, cl->uploads) : status;
 }

@@ -32,6 +32,7 @@ typedef enum eg_cl_kernel {
     EG_CL_ENCODE,
     EG_CL_BUNDLE,
     EG_CL_COUNT,
+    EG_CL_COUNT_PLANES,
     EG_CL_HISTOGRAM,
     EG_CL_THRESHOLD,
     EG_CL_TALLY,
@@ -57,6 +58,7 @@ typedef enum eg_cl_slot {
     EG_CL_SPREADS,
     EG_CL_COUNTERS,
     EG_CL_QUERIES,
+    EG_CL_QUERY_PLANES,
     EG_CL_LIVE,
     EG_CL_BARS,
     EG_CL_SCORES,
@@ -201,9 +203,15 @@ engram_status eg_cl_read_slot(eg_opencl *cl, eg_cl_slot slot, void *bytes, size_
 /* A buffer over the host's own memory, for devices that share it. */
 engram_status eg_cl_lend(eg_opencl *cl, const void *bytes, size_t size, cl_mem *memory,
                          engram_error *error);
-/* Queues the copying of bytes into a slot, beside what the queue does; they and the slot are not touched until
- * eg_cl_await_upload, after which what is queued finds them there. */
-engram_status eg_cl_upload(eg_opencl *cl, eg_cl_slot slot, const void *bytes, size_t size, cl_event *event, engram_error *error);
+/* Queues the copying of vectors to memory that has room for total of their layout: the first goes
+ * to index at. */
+engram_status eg_cl_put(cl_command_queue queue, cl_mem memory, size_t total, size_t at,
+                        eg_vectors vectors, engram_error *error);
+/* Queues the copying of vectors into a slot, which then holds them alone, beside what the queue does.
+ * They and the slot are not touched until eg_cl_await_upload; what is queued after that finds them
+ * there. */
+engram_status eg_cl_upload(eg_opencl *cl, eg_cl_slot slot, eg_vectors vectors, cl_event *event,
+                           engram_error *error);
 /* Releases the event. */
 engram_status eg_cl_await_upload(eg_opencl *cl, cl_event *event, engram_error *error);
 /* Waits until nothing queued is left that may still touch memory of the batch. */
@@ -212,9 +220,11 @@ void eg_cl_drain(eg_opencl *cl);
 /* ---- resident.c ---- */
 
 typedef struct eg_cl_span { /* rows in one buffer */
-    cl_mem memory;       /* NULL: far, which passes through tiles at each scan */
-    const uint8_t *lent; /* where it is in the host's memory, or NULL: a copy */
-    size_t rows, capacity;
+    cl_mem memory; /* NULL: far, which passes through tiles at each scan */
+    eg_layout layout;
+    size_t capacity;    /* vectors that memory has room for; what eg_vectors calls total */
+    size_t first, rows; /* those of them that are the span's */
+    eg_vectors lent;    /* where they begin in the host's memory, or no bytes: a copy */
 } eg_cl_span;
 
 struct eg_resident {
@@ -233,8 +243,8 @@ engram_status eg_cl_bundle(eg_backend *backend, uint32_t *counters, const uint8_
 engram_status eg_cl_resident_create(eg_backend *backend, eg_resident **resident,
                                     engram_error *error);
 void eg_cl_resident_free(eg_backend *backend, eg_resident *resident);
-engram_status eg_cl_resident_append(eg_backend *backend, eg_resident *resident,
-                                    const uint8_t *vectors, size_t count, engram_error *error);
+engram_status eg_cl_resident_append(eg_backend *backend, eg_resident *resident, eg_vectors vectors,
+                                    engram_error *error);
 engram_status eg_cl_top_k(eg_backend *backend, const eg_resident *resident, const uint8_t *queries,
                           size_t query_count, const uint64_t *live, uint32_t k, uint32_t minimum,
                           eg_hit *hits, uint32_t *counts, engram_error *error);

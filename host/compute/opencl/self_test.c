@@ -13,6 +13,7 @@ enum {
     QUERIES = 5,
     K = 40,
     MINIMUM = 2,
+    MINIMUM_PRUNED = 90, /* leads of planes alone tell that most rows have less */
     VECTOR = ENGRAM_BLOCKS
 };
 
@@ -21,6 +22,7 @@ typedef struct test {
     uint8_t bytes[BYTES];
     eg_view chunks[CHUNKS];
     _Alignas(64) uint8_t vectors[ROWS * VECTOR];
+    _Alignas(64) uint8_t planes[ROWS * VECTOR]; /* the same */
     uint32_t spreads[CHUNKS];
     engram_bundle bundle;
     uint32_t counters[ENGRAM_BLOCKS * ENGRAM_SYMBOLS];
@@ -44,9 +46,11 @@ static uint64_t next(uint64_t *state)
 }
 
 /* Chunks of 0, 1, 2, 4, 7, 11, ... bytes, so of every kind of end, then the rest as one; half
- * of the bytes repeat. Few distinct symbols in the rows, so that matches tie often. */
+ * of the bytes repeat. Few distinct symbols in the rows, two of them with the same lead, so that
+ * matches tie often. */
 static void fill(test *t)
 {
+    static const uint8_t symbols[] = {0x00, 0x64, 0x9B, 0x2E};
     uint64_t state = 1;
     size_t at = 0;
     engram_codebook_init(&t->codebook, 7);
@@ -58,7 +62,9 @@ static void fill(test *t)
         at += size;
     }
     for (size_t i = 0; i < ROWS * VECTOR; i++)
-        t->vectors[i] = (uint8_t)(next(&state) % (2 + i / VECTOR % 3));
+        t->vectors[i] = symbols[next(&state) % (2 + i / VECTOR % 3)];
+    for (size_t i = 0; i < ROWS; i++)
+        eg_planes_put(t->planes, ROWS, i, t->vectors + i * VECTOR);
     for (size_t i = 0; i < ROWS; i++)
         t->live[i / 64] |= (uint64_t)(i % 5 != 3) << i % 64;
 }
@@ -90,14 +96,15 @@ static engram_status test_bundle(eg_opencl *cl, test *t, engram_error *error)
 }
 
 /* Whether hits are the K best live rows: selected one by one in order. */
-static bool is_top(const test *t, const uint8_t *query, const eg_hit *hits, uint32_t count)
+static bool is_top(const test *t, const uint8_t *query, uint32_t minimum, const eg_hit *hits,
+                   uint32_t count)
 {
     eg_hit last = {0, UINT32_MAX};
     for (uint32_t i = 0; i <= count && i < K; i++) {
         eg_hit best = {UINT64_MAX, 0};
         for (uint64_t row = 0; row < ROWS; row++) {
             eg_hit hit = {row, engram_matches(query, t->vectors + row * VECTOR)};
-            bool counts = (t->live[row / 64] >> row % 64 & 1) && hit.matches >= MINIMUM;
+            bool counts = (t->live[row / 64] >> row % 64 & 1) && hit.matches >= minimum;
             if (counts && (i == 0 || eg_hit_before(last, hit)) && eg_hit_before(hit, best))
                 best = hit;
         }
@@ -110,18 +117,27 @@ static bool is_top(const test *t, const uint8_t *query, const eg_hit *hits, uint
     return count == K;
 }
 
-static engram_status test_top_k(eg_opencl *cl, test *t, engram_error *error)
+static engram_status test_scan(eg_opencl *cl, test *t, const eg_resident *resident,
+                               uint32_t minimum, eg_cl_kernel kernel, engram_error *error)
+{
+    const uint8_t *queries = t->vectors + 100 * VECTOR;
+    EG_TRY(eg_cl_top_k(&cl->base, resident, queries, QUERIES, t->live, K, minimum, t->hits,
+                       t->counts, error));
+    for (size_t q = 0; q < QUERIES; q++)
+        if (!is_top(t, queries + q * VECTOR, minimum, t->hits + q * K, t->counts[q]))
+            return fail(cl, eg_cl_kernel_name(cl, kernel), error);
+    return ENGRAM_OK;
+}
+
+static engram_status test_top_k(eg_opencl *cl, test *t, eg_vectors vectors, eg_cl_kernel kernel,
+                                engram_error *error)
 {
     eg_resident *resident = NULL;
     engram_status status;
-    const uint8_t *queries = t->vectors + 100 * VECTOR;
     EG_TRY(eg_cl_resident_create(&cl->base, &resident, error));
-    EG_TRY_DONE(eg_cl_resident_append(&cl->base, resident, t->vectors, ROWS, error));
-    EG_TRY_DONE(eg_cl_top_k(&cl->base, resident, queries, QUERIES, t->live, K, MINIMUM, t->hits,
-                            t->counts, error));
-    for (size_t q = 0; q < QUERIES && status == ENGRAM_OK; q++)
-        if (!is_top(t, queries + q * VECTOR, t->hits + q * K, t->counts[q]))
-            status = fail(cl, eg_cl_kernel_name(cl, EG_CL_COUNT), error);
+    EG_TRY_DONE(eg_cl_resident_append(&cl->base, resident, vectors, error));
+    EG_TRY_DONE(test_scan(cl, t, resident, MINIMUM, kernel, error));
+    EG_TRY_DONE(test_scan(cl, t, resident, MINIMUM_PRUNED, kernel, error));
 done:
     eg_cl_resident_free(&cl->base, resident);
     return status;
@@ -137,7 +153,9 @@ engram_status eg_cl_self_test(eg_opencl *cl, engram_error *error)
     fill(t);
     EG_TRY_DONE(test_encode(cl, t, error));
     EG_TRY_DONE(test_bundle(cl, t, error));
-    EG_TRY_DONE(test_top_k(cl, t, error));
+    EG_TRY_DONE(test_top_k(cl, t, eg_rows(t->vectors, ROWS), EG_CL_COUNT, error));
+    EG_TRY_DONE(test_top_k(cl, t, (eg_vectors){t->planes, ROWS, 0, ROWS, EG_LAYOUT_PLANES},
+                           EG_CL_COUNT_PLANES, error));
 done:
     eg_free(t);
     return status;

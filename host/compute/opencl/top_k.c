@@ -7,7 +7,9 @@
  * pairs_max whatever the numbers of rows and queries.
  *
  * Rows that the device has no room for come last, in pieces that are copied to it while those before
- * them are scanned, for all queries at once. */
+ * them are scanned, for all queries at once.
+ *
+ * Rows in planes differ in how they are counted only: their queries are in planes, too. */
 #include <stdlib.h>
 #include <string.h>
 
@@ -51,6 +53,8 @@ typedef struct scan {
 
 typedef struct tile {
     cl_mem memory;
+    eg_layout layout;
+    cl_ulong total; /* vectors in memory */
     cl_ulong first; /* row in memory */
     cl_ulong row;   /* row in the resident set */
     cl_uint rows;
@@ -59,6 +63,11 @@ typedef struct tile {
     cl_uint k; /* at most rows */
     size_t sections;
 } tile;
+
+static size_t smaller(size_t a, size_t b)
+{
+    return a < b ? a : b;
+}
 
 static void set_bars(scan *s)
 {
@@ -80,20 +89,23 @@ static engram_status count_matches(scan *s, const tile *t, engram_error *error)
     cl_uint queries = (cl_uint)s->query_count;
     cl_mem none = NULL;
     size_t rows_each = cl->form == EG_CL_GROUP ? ROWS_ALIGNED : ROWS_COUNTED;
+    bool in_planes = t->layout == EG_LAYOUT_PLANES;
     EG_TRY(eg_cl_write_slot(cl, EG_CL_BARS, s->bars, s->query_count * sizeof *s->bars, error));
     EG_TRY(eg_cl_reserve(cl, EG_CL_SCORES, s->query_count * t->stride * sizeof(cl_ushort), error));
     const eg_cl_arg args[] = {EG_CL_ARG(t->memory),
                               EG_CL_ARG(t->first),
                               EG_CL_ARG(t->rows),
-                              EG_CL_SLOT(cl, EG_CL_QUERIES),
+                              EG_CL_SLOT(cl, in_planes ? EG_CL_QUERY_PLANES : EG_CL_QUERIES),
                               EG_CL_ARG(queries),
                               {sizeof(cl_mem), s->has_live ? &cl->slots[EG_CL_LIVE].memory : &none},
                               EG_CL_ARG(t->row),
                               EG_CL_SLOT(cl, EG_CL_BARS),
                               EG_CL_SLOT(cl, EG_CL_SCORES),
-                              EG_CL_ARG(t->stride)};
-    return eg_cl_run(cl, EG_CL_COUNT, (t->stride + rows_each - 1) / rows_each, 1, args,
-                     sizeof args / sizeof *args, error);
+                              EG_CL_ARG(t->stride),
+                              EG_CL_ARG(t->total)}; /* of planes only */
+    return eg_cl_run(cl, in_planes ? EG_CL_COUNT_PLANES : EG_CL_COUNT,
+                     (t->stride + rows_each - 1) / rows_each, 1, args,
+                     sizeof args / sizeof *args - !in_planes, error);
 }
 
 static engram_status find_cuts(scan *s, const tile *t, engram_error *error)
@@ -208,14 +220,19 @@ static void set_rows(tile *t, size_t rows, uint32_t k)
 }
 
 /* Rows of one buffer, of which the first is `row` in the resident set. *pairs: of the next tile. */
-static engram_status scan_rows(scan *s, cl_mem memory, size_t count, size_t row, size_t *pairs, engram_error *error)
+static engram_status scan_rows(scan *s, const eg_cl_span *span, size_t row, size_t *pairs,
+                               engram_error *error)
 {
     size_t rows;
-    for (size_t first = 0; first < count; first += rows) {
+    for (size_t done = 0; done < span->rows; done += rows) {
         size_t most = *pairs / s->query_count / ROWS_ALIGNED * ROWS_ALIGNED;
         most = most > ROWS_ALIGNED ? most : ROWS_ALIGNED;
-        rows = count - first < most ? count - first : most;
-        tile t = {.memory = memory, .first = first, .row = row + first};
+        rows = smaller(span->rows - done, most);
+        tile t = {.memory = span->memory,
+                  .layout = span->layout,
+                  .total = span->capacity,
+                  .first = span->first + done,
+                  .row = row + done};
         set_rows(&t, rows, s->k);
         EG_TRY(scan_tile(s, &t, error));
         *pairs = *pairs < s->cl->limits.pairs_max / 2 ? 2 * *pairs : s->cl->limits.pairs_max;
@@ -223,11 +240,12 @@ static engram_status scan_rows(scan *s, cl_mem memory, size_t count, size_t row,
     return ENGRAM_OK;
 }
 
-static engram_status load_queries(scan *s, const uint8_t *queries, engram_error *error)
+static engram_status load_queries(scan *s, eg_cl_slot slot, const uint8_t *queries,
+                                  engram_error *error)
 {
     size_t room = (s->query_count + QUERIES_ALIGNED - 1) / QUERIES_ALIGNED * QUERIES_ALIGNED;
-    EG_TRY(eg_cl_reserve(s->cl, EG_CL_QUERIES, room * VECTOR, error));
-    return eg_cl_write_slot(s->cl, EG_CL_QUERIES, queries, s->query_count * VECTOR, error);
+    EG_TRY(eg_cl_reserve(s->cl, slot, room * VECTOR, error));
+    return eg_cl_write_slot(s->cl, slot, queries, s->query_count * VECTOR, error);
 }
 
 static engram_status load_live(scan *s, size_t rows, const uint64_t *live, engram_error *error)
@@ -242,21 +260,25 @@ static engram_status load_live(scan *s, size_t rows, const uint64_t *live, engra
 typedef struct call {
     scan scan; /* of the batch at hand */
     const uint8_t *queries;
+    uint8_t *query_planes; /* the same in planes, or NULL: no rows are */
     size_t query_count;
     eg_hit *hits;
     uint32_t *counts;
     const eg_resident *resident;
+    bool has_rows; /* in rows */
 } call;
 
 /* The batch that begins with this query. */
 static engram_status choose_batch(call *c, size_t first, engram_error *error)
 {
     scan *s = &c->scan;
-    size_t most = s->cl->limits.query_count, left = c->query_count - first;
-    s->query_count = left < most ? left : most;
+    s->query_count = smaller(c->query_count - first, s->cl->limits.query_count);
     s->hits = c->hits + first * s->k;
     s->counts = c->counts + first;
-    return load_queries(s, c->queries + first * VECTOR, error);
+    if (c->query_planes)
+        EG_TRY(load_queries(s, EG_CL_QUERY_PLANES, c->query_planes + first * VECTOR, error));
+    return c->has_rows ? load_queries(s, EG_CL_QUERIES, c->queries + first * VECTOR, error)
+                       : ENGRAM_OK;
 }
 
 /* The rows that are on the device. */
@@ -267,7 +289,7 @@ static engram_status scan_near(call *c, engram_error *error)
         EG_TRY(choose_batch(c, q, error));
         for (size_t i = 0; i < c->resident->count && c->resident->spans[i].memory; i++) {
             const eg_cl_span *span = &c->resident->spans[i];
-            EG_TRY(scan_rows(&c->scan, span->memory, span->rows, row, &pairs, error));
+            EG_TRY(scan_rows(&c->scan, span, row, &pairs, error));
             row += span->rows;
         }
     }
@@ -282,14 +304,22 @@ typedef struct piece {
     cl_event event;
 } piece;
 
+/* How many of these vectors fit into a tile. In planes the next tile begins with a group, so that
+ * groups are copied as they are. */
+static size_t fitting(const eg_opencl *cl, eg_vectors v)
+{
+    size_t size = smaller(cl->limits.tile_size, cl->info.allocation_max);
+    size_t most = size / VECTOR / ROWS_ALIGNED * ROWS_ALIGNED;
+    most = most > ROWS_ALIGNED ? most : ROWS_ALIGNED;
+    if (v.layout == EG_LAYOUT_PLANES && most > EG_GROUP_ROWS)
+        most = most / EG_GROUP_ROWS * EG_GROUP_ROWS - v.first % EG_GROUP_ROWS;
+    return smaller(v.count, most);
+}
+
 /* Goes on to the next piece, from one of no rows to the first, and queues its copying. */
 static engram_status fetch_next(const call *c, piece *p, engram_error *error)
 {
-    eg_opencl *cl = c->scan.cl;
     const eg_resident *r = c->resident;
-    size_t size = cl->limits.tile_size < cl->info.allocation_max ? cl->limits.tile_size : cl->info.allocation_max;
-    size_t most = size / VECTOR / ROWS_ALIGNED * ROWS_ALIGNED;
-    most = most > ROWS_ALIGNED ? most : ROWS_ALIGNED;
     p->first += p->rows;
     p->row += p->rows;
     p->rows = 0;
@@ -301,17 +331,22 @@ static engram_status fetch_next(const call *c, piece *p, engram_error *error)
     if (p->span == r->count)
         return ENGRAM_OK;
     const eg_cl_span *span = &r->spans[p->span];
-    p->rows = span->rows - p->first < most ? span->rows - p->first : most;
+    eg_vectors left = eg_vectors_part(span->lent, p->first, span->rows - p->first);
+    p->rows = fitting(c->scan.cl, left);
     p->slot = p->slot == EG_CL_TILE ? EG_CL_TILE_OTHER : EG_CL_TILE;
-    return eg_cl_upload(cl, p->slot, span->lent + p->first * VECTOR, p->rows * VECTOR, &p->event, error);
+    return eg_cl_upload(c->scan.cl, p->slot, eg_vectors_part(left, 0, p->rows), &p->event, error);
 }
 
 static engram_status scan_piece(call *c, const piece *p, engram_error *error)
 {
+    const eg_cl_span held = {.memory = c->scan.cl->slots[p->slot].memory,
+                             .layout = c->resident->spans[p->span].layout,
+                             .capacity = p->rows,
+                             .rows = p->rows};
     for (size_t q = 0; q < c->query_count; q += c->scan.query_count) {
         size_t pairs = c->scan.cl->limits.pairs_first;
         EG_TRY(choose_batch(c, q, error));
-        EG_TRY(scan_rows(&c->scan, c->scan.cl->slots[p->slot].memory, p->rows, p->row, &pairs, error));
+        EG_TRY(scan_rows(&c->scan, &held, p->row, &pairs, error));
     }
     return ENGRAM_OK;
 }
@@ -334,12 +369,32 @@ static engram_status scan_far(call *c, engram_error *error)
     return status;
 }
 
+/* The queries in the layouts that are met. */
+static engram_status prepare_queries(call *c, engram_error *error)
+{
+    bool has_planes = false;
+    for (size_t i = 0; i < c->resident->count; i++) {
+        bool is_in_planes = c->resident->spans[i].layout == EG_LAYOUT_PLANES;
+        has_planes |= is_in_planes;
+        c->has_rows |= !is_in_planes;
+    }
+    if (!has_planes || c->query_count == 0)
+        return ENGRAM_OK;
+    c->query_planes = eg_alloc(c->query_count * VECTOR);
+    if (!c->query_planes)
+        return eg_fail(error, ENGRAM_NO_MEMORY, "no memory for %zu queries", c->query_count);
+    for (size_t q = 0; q < c->query_count; q++)
+        eg_vector_turn(c->queries + q * VECTOR, c->query_planes + q * VECTOR);
+    return ENGRAM_OK;
+}
+
 static engram_status top_k(call *c, const uint64_t *live, engram_error *error)
 {
     size_t rows = 0;
     for (size_t i = 0; i < c->resident->count; i++)
         rows += c->resident->spans[i].rows;
     memset(c->counts, 0, c->query_count * sizeof *c->counts);
+    EG_TRY(prepare_queries(c, error));
     EG_TRY(load_live(&c->scan, rows, live, error));
     EG_TRY(scan_near(c, error));
     return scan_far(c, error);
@@ -364,6 +419,7 @@ engram_status eg_cl_top_k(eg_backend *backend, const eg_resident *resident, cons
     status = top_k(&c, live, error);
     eg_cl_drain(cl);
     pthread_mutex_unlock(&cl->mutex);
+    eg_free(c.query_planes);
     eg_free(c.scan.merged);
     eg_free(c.scan.found);
     return status;

@@ -11,7 +11,7 @@ void eg_scalar_bundle(uint32_t *counters, const uint8_t *vectors, size_t count, 
 void eg_scalar_bundle_blocks(uint32_t *counters, const uint8_t *vectors, size_t count, int sign,
                              unsigned first_block, unsigned block_count);
 
-void eg_scalar_top_k(const uint8_t *queries, size_t query_count, const uint8_t *vectors,
-                     size_t count, uint64_t first_row, const uint64_t *live, eg_top *tops);
+void eg_scalar_top_k(const uint8_t *queries, size_t query_count, eg_vectors vectors,
+                   uint64_t first_row, const uint64_t *live, eg_top *tops);
 
 #endif

@@ -160,29 +160,70 @@ void fixture_check_top_k(eg_backend *backend, const fixture_rows *r, const uint8
     eg_free(hits);
 }
 
-/* Rows of a given number of symbols (1: all equal), appended in uneven parts, some of which follow
- * the last in memory and some of which are elsewhere. */
-fixture_rows fixture_rows_make(eg_backend *backend, size_t count, unsigned symbols)
+static eg_vectors make_planes(const fixture_rows *r, size_t first, size_t behind)
+{
+    const size_t total = first + r->count + behind;
+    uint8_t *bytes = fixture_allocate(total * VECTOR);
+    fixture_fill(bytes, total * VECTOR, 3);
+    for (size_t i = 0; i < r->count; i++)
+        eg_planes_put(bytes, total, first + i, r->vectors + i * VECTOR);
+    return (eg_vectors){bytes, total, first, r->count, EG_LAYOUT_PLANES};
+}
+
+static void drop(eg_backend *backend, fixture_rows *r)
+{
+    backend->ops->resident_free(backend, r->resident);
+    r->resident = NULL;
+    for (size_t i = 1; i < 3; i++) {
+        eg_free((void *)(uintptr_t)r->places[i].bytes);
+        r->places[i].bytes = NULL;
+    }
+}
+
+static const eg_vectors *choose_place(const fixture_rows *r, fixture_layout layout)
+{
+    return &r->places[layout == IN_ROWS     ? 0
+                      : layout == IN_PLANES ? 1 + fixture_next() % 2
+                                            : fixture_next() % 3];
+}
+
+void fixture_rows_hold(eg_backend *backend, fixture_rows *r, fixture_layout layout)
 {
     engram_error error = {0};
+    drop(backend, r);
+    r->places[0] = eg_rows(r->vectors, r->count);
+    r->places[1] = make_planes(r, 0, 0);
+    r->places[2] = make_planes(r, 2 * EG_GROUP_ROWS - r->count / 2 % EG_GROUP_ROWS, 5);
+    fixture_require(backend->ops->resident_create(backend, &r->resident, &error), &error);
+    for (size_t at = 0, part; at < r->count; at += part) {
+        part = 1 + fixture_next() % r->count;
+        part = part < r->count - at ? part : r->count - at;
+        fixture_require(
+            backend->ops->resident_append(backend, r->resident,
+                                          eg_vectors_part(*choose_place(r, layout), at, part),
+                                          &error),
+            &error);
+    }
+}
+
+uint8_t fixture_symbol(unsigned symbols)
+{
+    return (uint8_t)(fixture_next() % symbols * 37);
+}
+
+fixture_rows fixture_rows_make(eg_backend *backend, size_t count, unsigned symbols,
+                               fixture_layout layout)
+{
     fixture_rows r = {.vectors = fixture_allocate(count * VECTOR), .count = count};
     for (size_t i = 0; i < count * VECTOR; i++)
-        r.vectors[i] = (uint8_t)(fixture_next() % symbols);
-    fixture_require(backend->ops->resident_create(backend, &r.resident, &error), &error);
-    for (size_t at = 0; at < count;) {
-        size_t part = 1 + fixture_next() % count;
-        part = part < count - at ? part : count - at;
-        fixture_require(backend->ops->resident_append(backend, r.resident, r.vectors + at * VECTOR,
-                                                      part, &error),
-                        &error);
-        at += part;
-    }
+        r.vectors[i] = fixture_symbol(symbols);
+    fixture_rows_hold(backend, &r, layout);
     return r;
 }
 
 void fixture_rows_free(eg_backend *backend, fixture_rows *r)
 {
-    backend->ops->resident_free(backend, r->resident);
+    drop(backend, r);
     eg_free(r->vectors);
 }
 

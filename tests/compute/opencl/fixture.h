@@ -40,14 +40,23 @@ void fixture_fill(uint8_t *bytes, size_t size, unsigned kind);
 void fixture_check_encoded(const engram_codebook *codebook, const eg_view *chunks, size_t count,
                            const uint8_t *vectors, const uint32_t *spreads);
 
+typedef enum fixture_layout { IN_ROWS, IN_PLANES, IN_BOTH, FIXTURE_LAYOUTS } fixture_layout;
+
 typedef struct fixture_rows {
     uint8_t *vectors;
     size_t count;
     eg_resident *resident;
+    eg_vectors places[3]; /* the same vectors: in rows, in planes, in planes behind others */
 } fixture_rows;
 
-/* Rows of a given number of symbols (1: all equal), appended in uneven parts. */
-fixture_rows fixture_rows_make(eg_backend *backend, size_t count, unsigned symbols);
+/* One of so many symbols; of more than four, some have the same lead. */
+uint8_t fixture_symbol(unsigned symbols);
+/* Rows of a given number of symbols (1: all equal), held as fixture_rows_hold does. */
+fixture_rows fixture_rows_make(eg_backend *backend, size_t count, unsigned symbols,
+                               fixture_layout layout);
+/* A resident set of the rows as they are now, appended in uneven parts, some of which go on where
+ * the last ended and some of which are elsewhere. */
+void fixture_rows_hold(eg_backend *backend, fixture_rows *r, fixture_layout layout);
 void fixture_rows_free(eg_backend *backend, fixture_rows *r);
 void fixture_check_top_k(eg_backend *backend, const fixture_rows *r, const uint8_t *queries,
                          size_t query_count, const uint64_t *live, uint32_t k, uint32_t minimum);

@@ -101,7 +101,7 @@ static void test_build_survives_failing_calls(void **state)
 typedef struct batch { /* one call of each operation, with what it must give */
     engram_codebook codebook;
     eg_view chunks[20];
-    uint8_t *vectors;
+    uint8_t *vectors, *planes; /* the same */
     uint8_t encoded[20 * VECTOR];
     uint32_t spreads[20];
     uint32_t *counters;
@@ -110,7 +110,16 @@ typedef struct batch { /* one call of each operation, with what it must give */
     uint32_t counts[4];
 } batch;
 
-enum { BATCH_ROWS = 400 };
+enum { BATCH_ROWS = 600 };
+
+/* A hundred rows: in rows and in planes by turns, then in planes as those before, then in rows. */
+static eg_vectors batch_part(const batch *t, size_t i)
+{
+    eg_vectors v = eg_rows(t->vectors, BATCH_ROWS);
+    if (i == 1 || i == 3 || i == 4)
+        v = (eg_vectors){t->planes, BATCH_ROWS, 0, BATCH_ROWS, EG_LAYOUT_PLANES};
+    return eg_vectors_part(v, i * 100, 100);
+}
 
 static engram_status run_batch(eg_backend *b, batch *t, int step, engram_error *error)
 {
@@ -123,8 +132,7 @@ static engram_status run_batch(eg_backend *b, batch *t, int step, engram_error *
     case 2:
         return b->ops->top_k(b, t->resident, t->vectors, 4, NULL, 30, 1, t->hits, t->counts, error);
     default:
-        return b->ops->resident_append(b, t->resident, t->vectors + (step - 3) * 100 * VECTOR, 100,
-                                       error);
+        return b->ops->resident_append(b, t->resident, batch_part(t, (size_t)step - 3), error);
     }
 }
 
@@ -134,8 +142,8 @@ static void check_batch(eg_backend *b, batch *t, size_t appended)
     fixture_check_encoded(&t->codebook, t->chunks, 20, t->encoded, t->spreads);
     engram_bundle_add(expected, t->vectors, BATCH_ROWS);
     assert_memory_equal(t->counters, expected->counters, sizeof expected->counters);
-    fixture_check_top_k(b, &(fixture_rows){t->vectors, appended, t->resident}, t->vectors, 4, NULL,
-                        30, 1);
+    const fixture_rows r = {.vectors = t->vectors, .count = appended, .resident = t->resident};
+    fixture_check_top_k(b, &r, t->vectors, 4, NULL, 30, 1);
     eg_free(expected);
 }
 
@@ -148,11 +156,14 @@ static void operations_survive(eg_backend *b)
     engram_codebook_init(&t->codebook, fixture_next());
     t->vectors = fixture_allocate(BATCH_ROWS * VECTOR);
     t->counters = eg_alloc_zero(COUNTERS, sizeof *t->counters);
+    t->planes = fixture_allocate(BATCH_ROWS * VECTOR);
     fixture_fill(t->vectors, BATCH_ROWS * VECTOR, 3);
+    for (size_t i = 0; i < BATCH_ROWS; i++)
+        eg_planes_put(t->planes, BATCH_ROWS, i, t->vectors + i * VECTOR);
     for (size_t i = 0; i < 20; i++) /* not in order, so gathered */
         t->chunks[i] = (eg_view){t->vectors + (20 - i) * 997, i * 31};
     fixture_require(b->ops->resident_create(b, &t->resident, &none), &none);
-    const int steps[] = {3, 4, 5, 6, 0, 1, 2};
+    const int steps[] = {3, 4, 5, 6, 7, 8, 0, 1, 2};
     for (size_t i = 0; i < sizeof steps / sizeof *steps; i++) {
         engram_status status = ENGRAM_DEVICE;
         long n = 0;
@@ -170,6 +181,7 @@ static void operations_survive(eg_backend *b)
     check_batch(b, t, BATCH_ROWS);
     b->ops->resident_free(b, t->resident);
     eg_free(t->vectors);
+    eg_free(t->planes);
     eg_free(t->counters);
     eg_free(t);
 }
@@ -236,7 +248,7 @@ static void test_threads(void **state)
     caller callers[THREADS];
     pthread_t threads[THREADS];
     eg_backend *backend = fixture_open(EG_CL_AUTO, false);
-    fixture_rows r = fixture_rows_make(backend, 1000, 256);
+    fixture_rows r = fixture_rows_make(backend, 1000, 256, IN_BOTH);
     for (size_t i = 0; i < THREADS; i++) {
         callers[i] = (caller){
             .backend = backend, .resident = r.resident, .vectors = r.vectors + i * 7 * VECTOR};

@@ -223,16 +223,17 @@ static void test_bundle_random(void **state)
 
 /* ---- top_k ---- */
 
-static void top_k_symbols(eg_backend *backend, size_t count, unsigned symbols)
+static void top_k_symbols(eg_backend *backend, size_t count, unsigned symbols,
+                          fixture_layout layout)
 {
-    fixture_rows r = fixture_rows_make(backend, count, symbols);
+    fixture_rows r = fixture_rows_make(backend, count, symbols, layout);
     uint64_t *random_live = fixture_allocate((count + 63) / 64 * 8),
              *none = fixture_allocate((count + 63) / 64 * 8);
     uint8_t queries[5 * VECTOR + 1];
     fixture_fill((uint8_t *)random_live, (count + 63) / 64 * 8, 0);
     memset(none, 0, (count + 63) / 64 * 8);
     for (size_t i = 0; i < sizeof queries; i++)
-        queries[i] = (uint8_t)(fixture_next() % symbols);
+        queries[i] = fixture_symbol(symbols);
     size_t query_count = fixture_is_small ? 2 : 5;
     const uint32_t ks[] = {10, 1, 100, (uint32_t)count, (uint32_t)count + 5};
     for (size_t i = 0; i < (fixture_is_small ? 1 : sizeof ks / sizeof *ks); i++) {
@@ -240,6 +241,7 @@ static void top_k_symbols(eg_backend *backend, size_t count, unsigned symbols)
         fixture_check_top_k(backend, &r, queries + 1, 1, random_live, ks[i], 0);
         fixture_check_top_k(backend, &r, queries + 1, query_count, random_live, ks[i],
                             256 / symbols);
+        fixture_check_top_k(backend, &r, queries + 1, query_count, random_live, ks[i], 70);
         fixture_check_top_k(backend, &r, queries + 1, 1, none, ks[i], 0);
     }
     fixture_check_top_k(backend, &r, queries + 1, 1, NULL, 3, 257);
@@ -255,12 +257,14 @@ static void top_k_random(eg_backend *backend)
     const size_t counts[] = {1, 31, 33, 64, 65, 400, 2500};
     const unsigned symbols[] = {1, 2, 5, 256};
     if (fixture_is_small) {
-        top_k_symbols(backend, 70, 3);
+        for (fixture_layout layout = 0; layout < FIXTURE_LAYOUTS; layout++)
+            top_k_symbols(backend, 70, 5, layout);
         return;
     }
     for (size_t i = 0; i < sizeof counts / sizeof *counts; i++)
         for (size_t j = 0; j < sizeof symbols / sizeof *symbols; j++)
-            top_k_symbols(backend, counts[i], symbols[j]);
+            for (fixture_layout layout = 0; layout < FIXTURE_LAYOUTS; layout++)
+                top_k_symbols(backend, counts[i], symbols[j], layout);
 }
 
 static void test_top_k_random(void **state)
@@ -269,7 +273,59 @@ static void test_top_k_random(void **state)
     fixture_with_backends(top_k_random);
 }
 
+/* Vectors of one place, the later ones first, and some of them twice. */
+static void top_k_out_of_order(eg_backend *backend)
+{
+    enum { HALF = 250 };
+    engram_error error = {0};
+    for (eg_layout layout = EG_LAYOUT_ROWS; layout <= EG_LAYOUT_PLANES; layout++) {
+        fixture_rows r = {.vectors = fixture_allocate(3 * HALF * VECTOR), .count = 3 * HALF};
+        uint8_t *bytes = fixture_allocate(2 * HALF * VECTOR);
+        fixture_fill(r.vectors, 2 * HALF * VECTOR, 3);
+        memcpy(r.vectors + 2 * HALF * VECTOR, r.vectors, HALF * VECTOR);
+        for (size_t i = 0, at; i < 2 * HALF; i++) {
+            at = (i + HALF) % (2 * HALF);
+            if (layout == EG_LAYOUT_ROWS)
+                memcpy(bytes + at * VECTOR, r.vectors + i * VECTOR, VECTOR);
+            else
+                eg_planes_put(bytes, 2 * HALF, at, r.vectors + i * VECTOR);
+        }
+        fixture_require(backend->ops->resident_create(backend, &r.resident, &error), &error);
+        for (size_t i = 0; i < 3; i++) {
+            const eg_vectors part = {bytes, 2 * HALF, (i + 1) % 2 * HALF, HALF, layout};
+            fixture_require(backend->ops->resident_append(backend, r.resident, part, &error),
+                            &error);
+        }
+        fixture_check_top_k(backend, &r, r.vectors + 17 * VECTOR, 3, NULL, 600, 0);
+        fixture_rows_free(backend, &r);
+        eg_free(bytes);
+    }
+}
+
+static void test_top_k_out_of_order(void **state)
+{
+    (void)state;
+    fixture_with_backends(top_k_out_of_order);
+}
+
 /* Rows that each beat all before them, so that no bar ever helps, and many sections in a tile. */
+static void top_k_rising(eg_backend *backend)
+{
+    fixture_rows r = {.vectors = fixture_allocate(20000 * VECTOR), .count = 20000};
+    uint8_t query[VECTOR] = {0};
+    memset(r.vectors, 1, r.count * VECTOR);
+    for (size_t row = 0; row < r.count; row++)
+        memset(r.vectors + row * VECTOR, 0, row * 256 / r.count);
+    for (fixture_layout layout = 0; layout < FIXTURE_LAYOUTS; layout++) {
+        fixture_rows_hold(backend, &r, layout);
+        fixture_check_top_k(backend, &r, query, 1, NULL, 10, 0);
+        fixture_check_top_k(backend, &r, query, 1, NULL, 10, 200);
+        fixture_check_top_k(backend, &r, query, 1, NULL, 3000, 0);
+        fixture_check_top_k(backend, &r, query, 1, NULL, 19999, 0);
+    }
+    fixture_rows_free(backend, &r);
+}
+
 static void test_top_k_rising(void **state)
 {
     (void)state;
@@ -277,22 +333,57 @@ static void test_top_k_rising(void **state)
     fixture_seed();
     for (eg_cl_form form = 0; form < EG_CL_FORMS; form++) {
         eg_backend *backend = fixture_open(form, false);
-        fixture_rows r = fixture_rows_make(backend, 20000, 2);
-        uint8_t query[VECTOR] = {0};
-        memset(r.vectors, 1, r.count * VECTOR);
-        for (size_t row = 0; row < r.count; row++)
-            memset(r.vectors + row * VECTOR, 0, row * 256 / r.count);
-        backend->ops->resident_free(backend, r.resident);
-        engram_error error = {0};
-        fixture_require(backend->ops->resident_create(backend, &r.resident, &error), &error);
-        fixture_require(
-            backend->ops->resident_append(backend, r.resident, r.vectors, r.count, &error), &error);
-        fixture_check_top_k(backend, &r, query, 1, NULL, 10, 0);
-        fixture_check_top_k(backend, &r, query, 1, NULL, 3000, 0);
-        fixture_check_top_k(backend, &r, query, 1, NULL, 19999, 0);
-        fixture_rows_free(backend, &r);
+        top_k_rising(backend);
         fixture_close(backend);
     }
+}
+
+/* Copies, and tiles of whole groups of planes, of a few rows, and of some that are neither: of a
+ * device that has no room for all rows, in either form. */
+static void test_top_k_far(void **state)
+{
+    (void)state;
+    fixture_skip();
+    fixture_seed();
+    const size_t tiles[] = {2 * EG_GROUP_ROWS + 200, 1000, EG_GROUP_ROWS};
+    for (size_t i = 0; i < 2 * sizeof tiles / sizeof *tiles; i++) {
+        engram_error error = {0};
+        eg_cl_limits limits;
+        eg_cl_form form = i % 2 ? EG_CL_GROUP : EG_CL_ITEM;
+        eg_backend *backend;
+        eg_cl_limits_init(&limits, form);
+        limits.resident_size = 5000 * VECTOR;
+        limits.tile_size = tiles[i / 2] * VECTOR;
+        fixture_require(eg_cl_open(0, 0, form, &limits, &backend, &error), &error);
+        ((eg_opencl *)backend)->shares_memory = false;
+        top_k_rising(backend);
+        for (fixture_layout layout = 0; layout < FIXTURE_LAYOUTS; layout++)
+            top_k_symbols(backend, 14000, 5, layout);
+        fixture_close(backend);
+    }
+}
+
+/* Rows that cannot be lent, more than there is room for copies of, and behind them some that can. */
+static void test_top_k_far_before_lent(void **state)
+{
+    (void)state;
+    fixture_skip();
+    fixture_seed();
+    engram_error error = {0};
+    eg_backend *backend = fixture_open(EG_CL_ITEM, true);
+    fixture_rows r = {.vectors = fixture_allocate(700 * VECTOR), .count = 700};
+    uint8_t *askew = fixture_allocate(601 * VECTOR);
+    fixture_fill(r.vectors, 700 * VECTOR, 3);
+    memcpy(askew + 4, r.vectors, 600 * VECTOR);
+    fixture_require(backend->ops->resident_create(backend, &r.resident, &error), &error);
+    const eg_vectors parts[] = {eg_rows(askew + 4, 600), eg_rows(r.vectors + 600 * VECTOR, 100)};
+    for (size_t i = 0; i < 2; i++)
+        fixture_require(backend->ops->resident_append(backend, r.resident, parts[i], &error),
+                        &error);
+    fixture_check_top_k(backend, &r, r.vectors, 3, NULL, 500, 0);
+    fixture_rows_free(backend, &r);
+    eg_free(askew);
+    fixture_close(backend);
 }
 
 static void test_top_k_without_rows(void **state)
@@ -307,7 +398,7 @@ static void test_top_k_without_rows(void **state)
     eg_resident *resident;
     eg_backend *backend = fixture_open(EG_CL_AUTO, false);
     fixture_require(backend->ops->resident_create(backend, &resident, &error), &error);
-    fixture_require(backend->ops->resident_append(backend, resident, NULL, 0, &error), &error);
+    fixture_require(backend->ops->resident_append(backend, resident, eg_rows(NULL, 0), &error), &error);
     fixture_require(
         backend->ops->top_k(backend, resident, query, 1, &live, 1, 0, &hit, &count, &error),
         &error);
@@ -335,7 +426,8 @@ int main(int argc, char **argv)
         cmocka_unit_test(test_encode_random),        cmocka_unit_test(test_encode_golden),
         cmocka_unit_test(test_encode_refuses_giant), cmocka_unit_test(test_bundle_random),
         cmocka_unit_test(test_top_k_random),         cmocka_unit_test(test_top_k_rising),
-        cmocka_unit_test(test_top_k_without_rows),
+        cmocka_unit_test(test_top_k_out_of_order),   cmocka_unit_test(test_top_k_far),
+        cmocka_unit_test(test_top_k_far_before_lent), cmocka_unit_test(test_top_k_without_rows),
     };
     fixture_is_small = argc > 1 && strcmp(argv[1], "oclgrind") == 0;
     if (fixture_is_small)
