@@ -711,13 +711,13 @@ test_copy_of_deltas() {
   same "$work/out" in/b
 }
 
-# Asked to stop, compaction stops in good order, and says so.
+# Asked to stop, compaction stops in good order, and says so. (--foreground: asked once, not with its group once more.)
 test_compaction_is_cancelled() {
   expect 0 init -e e
   random_bytes 6000000 >r && expect 0 put -e e r r && random_bytes 3000000 >s && expect 0 put -e e s s
   expect 0 rm -e e r
   expect 0 snapshot keep -e e --every 0 --last 1
-  timeout --preserve-status -s INT 1 "$engram" compact -e e --rate 500K --json >"$work/out" 2>"$work/err"
+  timeout --foreground --preserve-status -s INT 1 "$engram" compact -e e --rate 500K --json >"$work/out" 2>"$work/err"
   [ $? -eq 130 ] || die "it did not end with 130"
   json '.error.status == "cancelled" and .error.exit_code == 130'
   [ "$(du -sb e | cut -f 1)" -lt 10000000 ] || die "something is left: $(du -ab e)"
