@@ -33,7 +33,8 @@
 #define LEAD_SIZE 64
 #define REST_SIZE 192
 #define PRUNED_BAR 70 /* leads agree in 64 blocks by chance, give or take 7 */
-#define SHORT_ROWS 64 /* in planes, that stay in L1 */
+#define LONG_ITEM 2048 /* rows in planes an item counts for one query: long pieces are read faster */
+#define SHORT_ROWS 128 /* in planes, that stay in L1 and L2 */
 
 #ifdef __clang__
 typedef char wide __attribute__((ext_vector_type(32)));
@@ -295,7 +296,7 @@ static uint find_chances(const ulong4 *query, const run *r, uint limit, ushort *
 
 static void count_pruned(const ulong4 *query, const run *r, uint limit, __global ushort *scores)
 {
-    ushort rows[ITEM + PLACES];
+    ushort rows[LONG_ITEM + PLACES];
     uint found = find_chances(query, r, limit, rows);
     for (uint i = 0; i < r->count; i++)
         scores[i] = 0;
@@ -325,15 +326,16 @@ static void count_run(const run *r, const __global uchar *queries, uint query_co
     }
 }
 
-/* As top_k_count_item, of total vectors in planes. */
+/* As top_k_count_item, of total vectors in planes; for one query, an item is LONG_ITEM rows. */
 __kernel __attribute__((reqd_work_group_size(1, 1, 1))) void top_k_count_planes_item(
     const __global uchar *restrict vectors, ulong first, uint rows,
     const __global uchar *restrict queries, uint query_count, const __global ulong *restrict live,
     ulong live_first, const __global uint *restrict bars, __global ushort *restrict scores,
     uint stride, ulong total)
 {
-    const uint begin = get_global_id(0) * ITEM, end = min(begin + ITEM, stride);
-    const uint most = query_count <= FEW ? ITEM : SHORT_ROWS;
+    const uint item = query_count == 1 ? LONG_ITEM : ITEM;
+    const uint most = query_count <= FEW ? item : SHORT_ROWS;
+    const uint begin = get_global_id(0) * item, end = min(begin + item, stride);
     uint row = begin;
     while (row < end && row < rows) {
         const ulong at = first + row;

@@ -19,7 +19,8 @@ void eg_cl_limits_init(eg_cl_limits *limits, eg_cl_form form)
                              .tile_size = 128 << 20};
     if (form == EG_CL_ITEM) { /* what several passes walk over stays in a CPU's cache */
         limits->bundle_count = 8192;
-        limits->pairs_first = limits->pairs_max = 1 << 20;
+        limits->pairs_first = 1 << 17; /* so bars rise early */
+        limits->pairs_max = 1 << 20;
     }
 }
 

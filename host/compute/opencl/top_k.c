@@ -22,7 +22,8 @@ enum {
     SCORES = 258,        /* bins of a histogram, in top_k.cl */
     ROWS_ALIGNED = 64,   /* rows of a tile, but for the last: whole work-groups */
     ROWS_READ = 32,      /* scores that kernels read at once */
-    ROWS_COUNTED = 512,  /* rows of one work-item of the counting kernel */
+    ROWS_COUNTED = 512,  /* rows of one work-item of the counting kernel, */
+    LONG_COUNTED = 2048, /* and of the one for planes for one query */
     QUERIES_ALIGNED = 4, /* queries are read up to a multiple of this */
     SECTIONS_MAX = 1024,
     SECTION_MIN = 1024 /* rows */
@@ -88,8 +89,10 @@ static engram_status count_matches(scan *s, const tile *t, engram_error *error)
     eg_opencl *cl = s->cl;
     cl_uint queries = (cl_uint)s->query_count;
     cl_mem none = NULL;
-    size_t rows_each = cl->form == EG_CL_GROUP ? ROWS_ALIGNED : ROWS_COUNTED;
     bool in_planes = t->layout == EG_LAYOUT_PLANES;
+    size_t rows_each = cl->form == EG_CL_GROUP     ? ROWS_ALIGNED
+                       : in_planes && queries == 1 ? LONG_COUNTED
+                                                   : ROWS_COUNTED;
     EG_TRY(eg_cl_write_slot(cl, EG_CL_BARS, s->bars, s->query_count * sizeof *s->bars, error));
     EG_TRY(eg_cl_reserve(cl, EG_CL_SCORES, s->query_count * t->stride * sizeof(cl_ushort), error));
     const eg_cl_arg args[] = {EG_CL_ARG(t->memory),
