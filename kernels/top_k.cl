@@ -246,15 +246,28 @@ INLINE uint count_bits(ulong4 bits)
     return (uint)(bits.x + bits.y + bits.z + bits.w);
 }
 
+/* Whether one of four rows may be near enough. They are not if all together agree in fewer blocks
+ * than the bar, which one count tells if no two agree in the same; rows that agree by chance do so
+ * in a block each. */
+INLINE bool may_be_near(ulong4 a, ulong4 b, ulong4 c, ulong4 d, uint limit)
+{
+    ulong4 at_most_one = (a | b) & (c | d) & (a & b | c & d);
+    return any(at_most_one != (ulong4)(~0ul)) || count_bits(a & b & c & d) <= limit;
+}
+
 /* Rows a quarter of the run apart, as count_places. */
 static void count_whole(const ulong4 *query, const run *r, uint limit, __global ushort *scores)
 {
     const uint quarter = r->count / PLACES;
     for (uint i = 0; i < quarter; i++) {
         const uint4 row = i + quarter * (uint4)(0, 1, 2, 3);
-        uint4 differing =
-            count_bits4(differ_in_all(query, r, row.x), differ_in_all(query, r, row.y),
-                        differ_in_all(query, r, row.z), differ_in_all(query, r, row.w));
+        ulong4 a = differ_in_all(query, r, row.x), b = differ_in_all(query, r, row.y);
+        ulong4 c = differ_in_all(query, r, row.z), d = differ_in_all(query, r, row.w);
+        if (!may_be_near(a, b, c, d, limit)) {
+            scores[row.x] = scores[row.y] = scores[row.z] = scores[row.w] = 0;
+            continue;
+        }
+        uint4 differing = count_bits4(a, b, c, d);
         uint4 score = select((uint4)(0), BLOCKS + 1 - differing, differing <= limit);
         if (r->live)
             score *= (uint4)(is_row_live(r, row.x), is_row_live(r, row.y), is_row_live(r, row.z),

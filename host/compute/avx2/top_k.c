@@ -26,7 +26,9 @@ enum {
     STRIP_BLOCKS = 16,
     STRIPS = ENGRAM_BLOCKS / STRIP_BLOCKS,
     PLANES = EG_PLANES,
-    HALF = EG_PLANE_SIZE / 2,
+    HALF_PLANE = EG_PLANE_SIZE / 2,
+    HALF_BLOCKS = ENGRAM_BLOCKS / 2,
+    HALF_STRIPS = STRIPS / 2,
     NIBBLES = 16,
     QUERIES_MIN = 32, /* fewer are faster row by row */
     QUERIES_MAX = 128,
@@ -58,7 +60,9 @@ typedef struct batch {
     __m256i sums[QUERIES_MAX][SUM_BITS]; /* numbers for each row, lowest bit first */
     __m256i sixteens[QUERIES_MAX][SIXTEENS_BITS];
     mask_places places[STRIPS][QUERIES_MAX][STRIP_BLOCKS];
-    __m256i bits[ENGRAM_BLOCKS][PLANES]; /* of the tile at hand; blocks in the order of block_at */
+    /* Of half the blocks of the tile at hand, in the order of block_at. Two more: else the bits of a
+     * block would be in one set of the cache. */
+    __m256i bits[PLANES][HALF_BLOCKS + 2];
 } batch;
 
 /* The places of the masks of 16 symbols. */
@@ -177,14 +181,15 @@ static inline void nibble_masks(const __m256i *bits, __m256i *masks)
         masks[n] = _mm256_and_si256(low[n % 4], high[n / 4]);
 }
 
-/* The bits of 16 blocks of a tile in rows. */
-static void turn_rows(batch *b, const uint8_t *rows, unsigned first_block)
+/* The bits of a strip of a tile in rows. */
+static void turn_rows(batch *b, const uint8_t *rows, unsigned strip)
 {
     __m256i columns[STRIP_BLOCKS][LANES];
-    turn_lanes(rows + first_block, ENGRAM_BLOCKS, columns);
+    turn_lanes(rows + strip * STRIP_BLOCKS, ENGRAM_BLOCKS, columns);
     for (unsigned i = 0; i < STRIP_BLOCKS; i++) {
         turn_bits(columns[i]);
-        memcpy(b->bits[first_block + i], columns[i], sizeof columns[i]);
+        for (unsigned p = 0; p < PLANES; p++)
+            b->bits[p][strip % HALF_STRIPS * STRIP_BLOCKS + i] = columns[i][p];
     }
 }
 
@@ -192,11 +197,11 @@ static void turn_rows(batch *b, const uint8_t *rows, unsigned first_block)
 static void turn_plane(batch *b, const uint8_t *plane, size_t step, unsigned p, unsigned half)
 {
     __m256i columns[STRIP_BLOCKS][LANES];
-    turn_lanes(plane + half * HALF, step, columns);
-    for (unsigned i = 0; i < HALF; i++) {
+    turn_lanes(plane + half * HALF_PLANE, step, columns);
+    for (unsigned i = 0; i < HALF_PLANE; i++) {
         turn_bits(columns[i]);
         for (unsigned block = 0; block < 8; block++)
-            b->bits[8 * (half * HALF + i) + block][p] = columns[i][block];
+            b->bits[p][8 * i + block] = columns[i][block];
     }
 }
 
@@ -216,11 +221,14 @@ static void turn_planes(batch *b, const tile *t, unsigned half)
 static void make_strip(batch *b, const tile *t, unsigned strip)
 {
     if (!b->is_in_planes)
-        turn_rows(b, t->rows, strip * STRIP_BLOCKS);
-    else if (strip % (STRIPS / 2) == 0)
-        turn_planes(b, t, strip / (STRIPS / 2));
+        turn_rows(b, t->rows, strip);
+    else if (strip % HALF_STRIPS == 0)
+        turn_planes(b, t, strip / HALF_STRIPS);
     for (unsigned i = 0; i < STRIP_BLOCKS; i++) {
-        const __m256i *bits = b->bits[strip * STRIP_BLOCKS + i];
+        __m256i bits[PLANES];
+#pragma GCC unroll 8
+        for (unsigned p = 0; p < PLANES; p++)
+            bits[p] = b->bits[p][strip % HALF_STRIPS * STRIP_BLOCKS + i];
         nibble_masks(bits, b->strip[i].low);
         nibble_masks(bits + PLANES / 2, b->strip[i].high);
     }

@@ -16,7 +16,7 @@ enum {
     PRUNED_BAR = 70,
     QUERIES_MAX = 32, /* 8 KiB of planes: a quarter of the first-level cache */
     AHEAD = 8,        /* rests are fetched so many candidates ahead */
-    SHORT_ROWS = 256, /* of a piece that several queries pass: its leads stay in the first-level cache */
+    SHORT_ROWS = 256, /* of a piece that is pruned for several queries: its leads stay in the first-level cache */
     LINE_SIZE = 64
 };
 
@@ -135,8 +135,11 @@ static void scan_whole(const query *queries, size_t query_count, const piece *p)
             __m256i bits[PLACES] = {0};
             differ_four(q->planes, leads, EG_LEAD_PLANES, bits);
             differ_four(q->planes + EG_LEAD_PLANES, rests, EG_PLANES - EG_LEAD_PLANES, bits);
-            if (__builtin_expect(may_be_near(bits, q->top), 0))
-                offer(q->top, p, at, count_four(bits));
+            if (__builtin_expect(!may_be_near(bits, q->top), 1))
+                continue;
+            __m128i differing = count_four(bits);
+            if (__builtin_expect(near_enough(differing, q->top) != 0, 0))
+                offer(q->top, p, at, differing);
         }
     }
 }
@@ -202,20 +205,35 @@ static size_t load_queries(query *to, const uint8_t *queries, size_t count, eg_t
     return whole;
 }
 
-static void scan(const uint8_t *queries, size_t query_count, eg_vectors vectors, uint64_t first_row,
-                 const uint64_t *live, eg_top *tops)
+/* Vectors, and which of them count. */
+typedef struct rows {
+    eg_vectors vectors;
+    uint64_t first_row;
+    const uint64_t *live;
+} rows;
+
+/* Up to `most` rows from `at` on. */
+static void select_piece(piece *p, const rows *r, size_t at, size_t most)
 {
-    const size_t most = query_count > 1 ? SHORT_ROWS : EG_PIECE_ROWS;
+    const size_t row = r->vectors.first + at, left = r->vectors.count - at;
+    p->leads = r->vectors.bytes + eg_planes_lead(row);
+    p->rests = r->vectors.bytes + eg_planes_rest(r->vectors.total, row);
+    p->first_row = r->first_row + at;
+    eg_select(&p->selection, left < most ? left : most, r->live == NULL ? NULL : r->live + at / 64);
+}
+
+static void scan(const uint8_t *queries, size_t query_count, const rows *r, eg_top *tops)
+{
     query loaded[QUERIES_MAX];
     const size_t whole = load_queries(loaded, queries, query_count, tops);
+    const size_t most = query_count - whole > 1 ? SHORT_ROWS : EG_PIECE_ROWS;
     piece p;
-    for (size_t done = 0; done < vectors.count; done += most) {
-        size_t row = vectors.first + done, left = vectors.count - done;
-        p.leads = vectors.bytes + eg_planes_lead(row);
-        p.rests = vectors.bytes + eg_planes_rest(vectors.total, row);
-        p.first_row = first_row + done;
-        eg_select(&p.selection, left < most ? left : most, live == NULL ? NULL : live + done / 64);
+    for (size_t at = 0; at < r->vectors.count && whole > 0; at += EG_PIECE_ROWS) {
+        select_piece(&p, r, at, EG_PIECE_ROWS);
         scan_whole(loaded, whole, &p);
+    }
+    for (size_t at = 0; at < r->vectors.count && whole < query_count; at += most) {
+        select_piece(&p, r, at, most);
         for (size_t i = whole; i < query_count; i++)
             scan_pruned(&loaded[i], &p);
     }
@@ -224,8 +242,9 @@ static void scan(const uint8_t *queries, size_t query_count, eg_vectors vectors,
 void eg_avx2_top_k_planes(const uint8_t *queries, size_t query_count, eg_vectors vectors,
                           uint64_t first_row, const uint64_t *live, eg_top *tops)
 {
+    const rows r = {vectors, first_row, live};
     for (size_t done = 0, taken; done < query_count; done += taken) {
         taken = query_count - done < QUERIES_MAX ? query_count - done : QUERIES_MAX;
-        scan(queries + done * ENGRAM_BLOCKS, taken, vectors, first_row, live, tops + done);
+        scan(queries + done * ENGRAM_BLOCKS, taken, &r, tops + done);
     }
 }
