@@ -1,4 +1,4 @@
-/* The format of a segment, version 1. Numbers are little-endian.
+/* The format of a segment, versions 1 and 2. Numbers are little-endian.
  *
  *        0  header slot 0, 256 bytes
  *      512  header slot 1, 256 bytes
@@ -6,7 +6,7 @@
  *
  * A header slot:
  *        0  magic, 8 bytes "EGSEGMT1"
- *        8  format version u16 = 1
+ *        8  format version u16: 1, or 2 with VECS in planes
  *       10  size of the slot u16 = 256
  *       12  stage u8: 1 active, 2 sealed
  *       13  level u8
@@ -46,7 +46,7 @@
  * A header slot is valid when
  *   1. magic and CRC are right.
  * Of the valid ones that with the higher generation counts (slot 0 if equal), and it is right when
- *   2. its version is 1 (a higher one: the file is newer than this program);
+ *   2. its version is 1, or 2, which all with VECS in planes have (a higher one: the file is newer than this program);
  *   3. slot size, stage, id and number of sections are as above;
  *   4. sections start at 4096 or later, do not overlap, and no tag is there twice; PAYL, RECS and
  *      VECS are there; those we know have a codec and an alignment as above;
@@ -129,12 +129,19 @@ static eg_section section_decode(const uint8_t *at)
                         .crc = eg_get_u32(at + 28)};
 }
 
+/* Programs that know of version 1 only could not read planes. */
+static uint16_t version_of(const eg_segment_header *header)
+{
+    const eg_section *vectors = eg_segment_section(header, EG_SECTION_VECTORS);
+    return vectors != NULL && vectors->codec == EG_CODEC_PLANES ? EG_SEGMENT_VERSION : 1;
+}
+
 void eg_segment_header_encode(const eg_segment_header *header, uint8_t slot[EG_SEGMENT_SLOT_SIZE])
 {
     assert(header->section_count <= EG_SEGMENT_SECTIONS_MAX);
     memset(slot, 0, EG_SEGMENT_SLOT_SIZE);
     memcpy(slot, magic, sizeof magic);
-    eg_put_u16(slot + OFFSET_VERSION, EG_SEGMENT_VERSION);
+    eg_put_u16(slot + OFFSET_VERSION, version_of(header));
     eg_put_u16(slot + OFFSET_SLOT_SIZE, EG_SEGMENT_SLOT_SIZE);
     slot[OFFSET_STAGE] = (uint8_t)header->stage;
     slot[OFFSET_LEVEL] = header->level;
@@ -242,7 +249,7 @@ static engram_status check_places(const eg_file *file, const eg_segment_header *
     }
     for (uint32_t i = 0; i < header->section_count; i++)
         if (is_known(header->sections[i].tag) && !knows_codec(header, &header->sections[i]))
-            return eg_fail(error, ENGRAM_UNSUPPORTED, "%s: section %u has codec %u",
+            return eg_fail(error, ENGRAM_NEWER, "%s: section %u has codec %u, unknown to this program: use a newer one",
                            eg_file_name(file), i, header->sections[i].codec);
     const eg_section *vectors = eg_segment_section(header, EG_SECTION_VECTORS);
     if (eg_segment_section(header, EG_SECTION_PAYLOAD) == NULL || vectors == NULL ||
@@ -294,7 +301,7 @@ static engram_status check_basics(const eg_file *file, const uint8_t *slot, uint
     if (version == 0 || eg_get_u16(slot + OFFSET_SLOT_SIZE) != EG_SEGMENT_SLOT_SIZE ||
         header->section_count > EG_SEGMENT_SECTIONS_MAX ||
         (header->stage != EG_SEGMENT_ACTIVE && header->stage != EG_SEGMENT_SEALED))
-        return fail_header(file, "is not one of version 1", error);
+        return fail_header(file, "is not one of version 1 or 2", error);
     if (header->id != id)
         return eg_fail(error, ENGRAM_DAMAGED, "%s: the header is that of segment %" PRIu32,
                        eg_file_name(file), header->id);

@@ -21,7 +21,7 @@
 #include "store/store.h"
 
 enum {
-    EG_SEGMENT_VERSION = 1,
+    EG_SEGMENT_VERSION = 2, /* and 1, without planes */
     EG_SEGMENT_SLOT_SIZE = 256,
     EG_SEGMENT_SLOT_STEP = 512, /* each header slot in a sector of its own */
     EG_SEGMENT_PAYLOAD_START = 4096,

@@ -202,7 +202,7 @@ static void newer_versions_are_refused_untouched(void **state)
     uint64_t size, disk_size;
     (void)state;
     victim v = victim_make();
-    forge_slot(&v, VERSION, 2, 2);
+    forge_slot(&v, VERSION, 3, 2);
     for (int read_only = 0; read_only < 2; read_only++)
         assert_int_equal(rig_try_open(v.r, read_only, NULL), ENGRAM_NEWER);
     assert_ok(v.r->io->stat(v.r->io, v.path, &size, &disk_size, error));
@@ -227,7 +227,8 @@ static void forged_headers_get_their_status(void **state)
         {48, 8, 1, ENGRAM_DAMAGED},            /* last id */
         {56, 4, 0, ENGRAM_DAMAGED},            /* count */
         {56, 4, CHUNKS + 1, ENGRAM_DAMAGED},
-        {SECTIONS + 4, 2, 1, ENGRAM_UNSUPPORTED}, /* codec */
+        {SECTIONS + 4, 2, 1, ENGRAM_NEWER},       /* codec: planes are of vectors only */
+        {SECTIONS + 96 + 4, 2, 2, ENGRAM_NEWER},  /* of the vectors */
         {SECTIONS + 8, 8, 0, ENGRAM_DAMAGED},     /* offset over the header */
         {SECTIONS + 8, 8, UINT64_MAX, ENGRAM_DAMAGED},
         {SECTIONS + 16, 8, UINT64_MAX, ENGRAM_DAMAGED}, /* size */

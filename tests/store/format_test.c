@@ -141,7 +141,7 @@ static void a_sealed_file_is_as_documented(void **state)
     uint8_t *file = read_file(r, 1, &size);
     const uint8_t *slot = file + 512;
     assert_memory_equal(file, "EGSEGMT1", 8);
-    assert_memory_equal(slot, "EGSEGMT1\1\0\0\1\2\0\4\0", 16);
+    assert_memory_equal(slot, "EGSEGMT1\2\0\0\1\2\0\4\0", 16);
     assert_int_equal(u32(file + 252), plain_crc(file, 252));
     assert_int_equal(u32(slot + 252), plain_crc(slot, 252));
     assert_int_equal(u32(slot + 16), 1);
@@ -193,6 +193,7 @@ static void rows_are_read_too(void **state)
     uint8_t *vecs = slot + (section(slot, "VECS") - slot), *vectors = file + u64(vecs + 8);
     for (size_t i = 0; i < CHUNKS; i++)
         rig_vector(r, i, vectors + 256 * i);
+    slot[8] = 1;
     vecs[4] = 0;
     put_u32(vecs + 28, plain_crc(vectors, 256 * CHUNKS));
     put_u32(slot + 252, plain_crc(slot, 252));

@@ -272,7 +272,7 @@ static void newer_files_are_refused_all_the_same(void **state)
     int fd = open(path, O_RDWR);
     uint8_t slot[256];
     assert_int_equal(pread(fd, slot, 256, 512), 256);
-    slot[8] = 2;
+    slot[8] = 3;
     uint32_t crc = eg_crc32(0, slot, 252);
     memcpy(slot + 252, &crc, 4);
     assert_int_equal(pwrite(fd, slot, 256, 512), 256);
