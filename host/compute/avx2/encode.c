@@ -105,26 +105,36 @@ static inline void hash_all(secrets s, const uint8_t *bytes, size_t count, __m25
         hashes[i] = hash_windows(s, bytes + i * LANES);
 }
 
-/* Lists the hashes that may lower a minimum. */
-static inline unsigned filter(const __m256i *hashes, size_t count, __m256i bounds, uint32_t *list)
+/* Windows that may lower a minimum, taken apart while they are in registers. */
+typedef struct candidates {
+    uint32_t blocks[STAGE_MAX + LANES], priorities[STAGE_MAX + LANES];
+} candidates;
+
+static inline unsigned filter(const __m256i *hashes, size_t count, __m256i bounds, candidates *c)
 {
     const __m256i priority_mask = _mm256_set1_epi32(ENGRAM_PRIORITY_MAX);
     __m256i seen = _mm256_setzero_si256();
     unsigned kept = 0;
     for (size_t i = 0; i < count; i++) {
-        __m256i bound = _mm256_permutevar8x32_epi32(bounds, _mm256_srli_epi32(hashes[i], 24));
-        __m256i below = _mm256_cmpgt_epi32(bound, _mm256_and_si256(hashes[i], priority_mask));
+        __m256i block = _mm256_srli_epi32(hashes[i], 24);
+        __m256i priority = _mm256_and_si256(hashes[i], priority_mask);
+        __m256i below = _mm256_cmpgt_epi32(_mm256_permutevar8x32_epi32(bounds, block), priority);
         if (i > 0)
             seen = _mm256_cmpeq_epi32(hashes[i], hashes[i - 1]);
-        kept = eg_avx2_append(list, kept, mask_of(_mm256_andnot_si256(seen, below)), hashes[i]);
+        unsigned keep = mask_of(_mm256_andnot_si256(seen, below));
+        eg_avx2_append(c->blocks, kept, keep, block);
+        kept = eg_avx2_append(c->priorities, kept, keep, priority);
     }
     return kept;
 }
 
-static inline void keep_all(uint32_t *minima, const uint32_t *hashes, unsigned count)
+static inline void keep_all(uint32_t *minima, const candidates *c, unsigned count)
 {
-    for (unsigned i = 0; i < count; i++)
-        keep_smallest(minima, hashes[i]);
+#pragma GCC unroll 8
+    for (unsigned i = 0; i < count; i++) {
+        uint32_t priority = c->priorities[i], smallest = minima[c->blocks[i]];
+        minima[c->blocks[i]] = priority < smallest ? priority : smallest;
+    }
 }
 
 /* windows >= 8. The last 8 are taken from a copy, because the load reads one byte more, and some
@@ -134,19 +144,19 @@ static void scan(const engram_codebook *codebook, const uint8_t *bytes, size_t w
 {
     const secrets s = secrets_make(codebook);
     __m256i hashes[STAGE_MAX / LANES];
-    uint32_t list[STAGE_MAX + LANES];
+    candidates c;
     const size_t whole = (windows - 1) & ~(size_t)(LANES - 1);
     for (size_t done = 0, stage; done < whole; done += stage) {
         stage = done / 4 < STAGE_MIN ? STAGE_MIN : done / 4 & ~(size_t)(LANES - 1);
         stage = stage > STAGE_MAX ? STAGE_MAX : stage;
         stage = stage > whole - done ? whole - done : stage;
         hash_all(s, bytes + done, stage / LANES, hashes);
-        keep_all(minima, list, filter(hashes, stage / LANES, bounds_make(minima), list));
+        keep_all(minima, &c, filter(hashes, stage / LANES, bounds_make(minima), &c));
     }
     uint8_t tail[2 * LANES] = {0};
     memcpy(tail, bytes + windows - LANES, LANES + ENGRAM_WINDOW - 1);
     hash_all(s, tail, 1, hashes);
-    keep_all(minima, list, filter(hashes, 1, bounds_make(minima), list));
+    keep_all(minima, &c, filter(hashes, 1, bounds_make(minima), &c));
 }
 
 /* The low bytes of 8 numbers. */
