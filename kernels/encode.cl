@@ -15,8 +15,7 @@
 #define PRIORITY_MAX 0xFFFFFFu
 #define EMPTY 0xFFFFFFFFu /* no window yet: above every priority */
 #define PROBES 65536u
-#define BOUND_USEFUL (PRIORITY_MAX / 40)
-#define STRETCH 4096u /* windows between two looks at the largest minimum */
+#define STAGE 512u /* windows */
 
 static uint feature(ulong x, ulong s1, ulong s2)
 {
@@ -78,47 +77,23 @@ static void keep(uint *minima, uint h)
     minima[block] = min(minima[block], h & PRIORITY_MAX);
 }
 
-static void keep_all(uint *minima, uint8 h)
-{
-    uint8 block = h >> 24, priority = h & PRIORITY_MAX;
-    minima[block.s0] = min(minima[block.s0], priority.s0);
-    minima[block.s1] = min(minima[block.s1], priority.s1);
-    minima[block.s2] = min(minima[block.s2], priority.s2);
-    minima[block.s3] = min(minima[block.s3], priority.s3);
-    minima[block.s4] = min(minima[block.s4], priority.s4);
-    minima[block.s5] = min(minima[block.s5], priority.s5);
-    minima[block.s6] = min(minima[block.s6], priority.s6);
-    minima[block.s7] = min(minima[block.s7], priority.s7);
-}
-
-static uint largest(const uint *minima)
-{
-    uint8 most = 0;
-    for (uint i = 0; i < BLOCKS / 8; i++)
-        most = max(most, vload8(i, minima));
-    uint4 four = max(most.lo, most.hi);
-    uint2 two = max(four.lo, four.hi);
-    return max(two.x, two.y);
-}
-
-/* Once every block has a candidate, a window that is not below the largest of the minima, the
- * bound, changes nothing. Windows come in eights, of which one may be below it: only a bound that
- * nearly always rules out all of them is worth a test. */
+/* Windows are hashed stage by stage, and then put into their blocks: in one loop a vector would be
+ * taken apart for each eight of them, and the processor would wait for the one to end before it
+ * begins with the next. */
 static void scan(uint *minima, const __global uchar *bytes, uint size, ulong s1, ulong s2)
 {
+    uint blocks[STAGE], priorities[STAGE];
     uint at = 0;
-    uint bound = EMPTY;
     while (size - at >= 16) {
-        uint end = at + min(STRETCH, (size - at - 8) / 8 * 8);
-        if (bound > BOUND_USEFUL)
-            for (; at < end; at += 8)
-                keep_all(minima, features(load(bytes + at), load(bytes + at + 8), s1, s2));
-        for (; at < end; at += 8) {
-            uint8 h = features(load(bytes + at), load(bytes + at + 8), s1, s2);
-            if (as_ulong(convert_char8((h & PRIORITY_MAX) < bound)) != 0)
-                keep_all(minima, h);
+        uint count = min(STAGE, (size - at - 8) / 8 * 8);
+        for (uint i = 0; i < count; i += 8) {
+            uint8 h = features(load(bytes + at + i), load(bytes + at + i + 8), s1, s2);
+            vstore8(h >> 24, 0, blocks + i);
+            vstore8(h & PRIORITY_MAX, 0, priorities + i);
         }
-        bound = largest(minima);
+        for (uint i = 0; i < count; i++)
+            minima[blocks[i]] = min(minima[blocks[i]], priorities[i]);
+        at += count;
     }
     for (; at + 8 <= size; at++)
         keep(minima, feature(load(bytes + at), s1, s2));

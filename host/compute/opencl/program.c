@@ -22,7 +22,8 @@
 
 enum { HEADER_SIZE = 32, BINARY_MAX = 64 << 20, LOG_SHOWN = 600 };
 
-static const char build_options[] = "-cl-std=CL1.2";
+/* Warnings would go to the user, who can do nothing about them. */
+static const char build_options[] = "-cl-std=CL1.2 -w";
 static const char magic[8] = "EGCLBIN1";
 
 static uint64_t cache_key(const eg_opencl *cl, const eg_cl_source *source)
