@@ -246,13 +246,11 @@ INLINE uint count_bits(ulong4 bits)
     return (uint)(bits.x + bits.y + bits.z + bits.w);
 }
 
-/* Whether one of four rows may be near enough. Two are not if together they agree in fewer blocks
- * than the bar, which one count tells if they do not agree in the same; rows that agree by chance do
- * so in a block each. */
+/* Whether one of four rows may be near enough. Two are not if the blocks in which one or the other
+ * agrees are fewer than the bar, which takes one count. */
 INLINE bool may_be_near(ulong4 a, ulong4 b, ulong4 c, ulong4 d, uint limit)
 {
-    ulong4 at_most_one = (a | b) & (c | d);
-    return any(at_most_one != (ulong4)(~0ul)) || count_bits(a & b) <= limit || count_bits(c & d) <= limit;
+    return min(count_bits(a & b), count_bits(c & d)) <= limit;
 }
 
 /* Rows a quarter of the run apart, as count_places. */

@@ -107,17 +107,13 @@ static inline uint32_t count_words(__m256i bits)
                       _mm_popcnt_u64((uint64_t)_mm_extract_epi64(high, 1)));
 }
 
-/* Whether one of four rows may be near enough. Two are not if together they agree in fewer blocks
- * than the bar, which one count tells if they do not agree in the same; rows that agree by chance do
- * so in a block each. */
+/* Whether one of four rows may be near enough. Two are not if the blocks in which one or the other
+ * agrees are fewer than the bar, which takes one count. */
 static inline bool may_be_near(const __m256i *differ, const eg_top *top)
 {
-    __m256i at_most_one = _mm256_and_si256(_mm256_or_si256(differ[0], differ[1]),
-                                           _mm256_or_si256(differ[2], differ[3]));
     uint32_t first = count_words(_mm256_and_si256(differ[0], differ[1]));
     uint32_t second = count_words(_mm256_and_si256(differ[2], differ[3]));
-    uint32_t least = first < second ? first : second;
-    return !_mm256_testc_si256(at_most_one, _mm256_set1_epi8(-1)) | (ENGRAM_BLOCKS - least >= top->bar);
+    return ENGRAM_BLOCKS - (first < second ? first : second) >= top->bar;
 }
 
 /* Four rows against all queries: they are in the first-level cache. */
