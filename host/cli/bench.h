@@ -44,6 +44,8 @@ typedef struct eg_bench {
 enum { EG_BENCH_CHUNK = 16384, EG_BENCH_QUERIES_MAX = 4096 };
 
 void eg_bench_update_limits(eg_bench *bench);
+/* "planes" or "rows". */
+const char *eg_bench_layout_name(const eg_bench *bench);
 /* The first count of the uniform ones. */
 eg_vectors eg_bench_uniform(const eg_bench *bench, size_t count);
 

@@ -118,6 +118,7 @@ static void add_result(const crowd *c, const crowd *alone)
     eg_json_put_number(object, "threads", b->limits.threads);
     eg_json_put_number(object, "callers", c->width);
     eg_json_put_number(object, "rows", rows_of(b));
+    eg_json_put(object, "layout", json_string(eg_bench_layout_name(b)));
     eg_json_put_number(object, "calls", c->samples);
     eg_json_put(object, "value", json_real(rate));
     eg_json_put(object, "unit", json_string("queries/s"));

@@ -102,6 +102,8 @@ static void add_result(eg_bench *b, const outcome *o)
     eg_json_put_number(object, "threads", threads_of(b, info));
     eg_json_put_number(object, "batch", o->batch);
     eg_json_put_number(object, "rows", o->rows);
+    if (o->rows != 0)
+        eg_json_put(object, "layout", json_string(eg_bench_layout_name(b)));
     eg_json_put_number(object, "runs", b->runs);
     eg_json_put(object, "value", json_real(value));
     eg_json_put(object, "unit", json_string(o->unit));

@@ -118,7 +118,7 @@ static engram_status read_layout(eg_bench *b, engram_error *error)
 }
 
 /* Vectors may take half of the machine's memory; rows beyond are left out, and said to be. */
-static void fit_rows(eg_bench *b)
+static engram_status fit_rows(eg_bench *b, engram_error *error)
 {
     size_t half = (size_t)sysconf(_SC_PHYS_PAGES) * (size_t)sysconf(_SC_PAGESIZE) / 2 / ENGRAM_BLOCKS, kept = 0;
     for (size_t i = 0; b->rows[i] != 0; i++) {
@@ -131,6 +131,7 @@ static void fit_rows(eg_bench *b)
             b->vector_count = rows;
     }
     b->rows[kept] = 0;
+    return kept != 0 ? ENGRAM_OK : eg_fail(error, ENGRAM_INVALID, "--rows: fewer vectors are needed than fit half of the memory");
 }
 
 static engram_status read_data(eg_bench *b, engram_error *error)
@@ -154,7 +155,7 @@ static engram_status prepare(eg_bench *b, const bool chosen[OPERATION_COUNT], en
     EG_TRY(read_layout(b, error));
     b->vector_count = VECTORS;
     if (query)
-        fit_rows(b);
+        EG_TRY(fit_rows(b, error));
     b->random_size = RANDOM_SIZE;
     b->vectors = eg_alloc_aligned(64, b->vector_count * ENGRAM_BLOCKS);
     b->random = eg_alloc_aligned(64, b->random_size);
@@ -163,6 +164,11 @@ static engram_status prepare(eg_bench *b, const bool chosen[OPERATION_COUNT], en
     fill_random(b->vectors, b->vector_count * ENGRAM_BLOCKS, 1);
     fill_random(b->random, b->random_size, 2);
     return query || encode ? read_data(b, error) : ENGRAM_OK;
+}
+
+const char *eg_bench_layout_name(const eg_bench *bench)
+{
+    return bench->layout == EG_LAYOUT_PLANES ? "planes" : "rows";
 }
 
 eg_vectors eg_bench_uniform(const eg_bench *bench, size_t count)
@@ -231,8 +237,8 @@ static void report_limits(eg_bench *b)
     eg_json_put(machine, "cycles_per_second", json_real(l->core_cycles));
     eg_json_put_number(machine, "threads", l->threads);
     eg_json_put(b->cli->document, "machine", machine);
-    eg_output_say(b->cli, "this machine: reads %.1f GB/s with %zu threads, a core at %.2f GHz\n\n",
-                  l->read_bytes / 1e9, l->threads, l->core_cycles / 1e9);
+    eg_output_say(b->cli, "this machine: reads %.1f GB/s with %zu threads, a core at %.2f GHz; queries: vectors in %s\n\n",
+                  l->read_bytes / 1e9, l->threads, l->core_cycles / 1e9, eg_bench_layout_name(b));
     eg_output_say(b->cli, "%-7s %-8s %-12s %7s %7s %8s  %10s %-11s %10s %6s %11s %11s\n", "op",
                   "input", "device", "threads", "batch", "rows", "value", "unit", "limit", "ratio",
                   "median ms", "p99 ms");

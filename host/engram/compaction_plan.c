@@ -1,7 +1,7 @@
 /* What a compaction does, decided from figures alone.
  *
  * EG_COLLECT writes segments anew of which garbage takes a share that is worth it, and merges those of them that are
- * neighbours. EG_COMPACT merges neighbours as far as they go. EG_LEVELS, which runs by itself, merges four neighbours of
+ * neighbours. EG_COMPACT merges neighbours as far as they go, and what older programs sealed, whose vectors it puts in planes. EG_LEVELS, which runs by itself, merges four neighbours of
  * a level into one of the next. A new segment has at most EG_MERGE_BYTES_MAX. What has the newest chunks goes first:
  * bases are older than what rests on them, mostly, and can go once that has gone or is encoded anew. */
 #include "base/memory.h"
@@ -51,12 +51,14 @@ static bool belongs(const planning *p, const eg_run *run, const eg_share *s)
 
 static bool is_worth_it(const planning *p, const eg_run *run)
 {
-    bool garbage = false;
-    for (size_t i = run->first; i < run->first + run->count; i++)
+    bool garbage = false, rows = false;
+    for (size_t i = run->first; i < run->first + run->count; i++) {
         garbage |= has_garbage(p, &p->shares[i]);
+        rows |= p->shares[i].is_in_rows;
+    }
     if (p->what == EG_LEVELS)
         return run->count == EG_COMPACTION_FAN;
-    return garbage || (p->what == EG_COMPACT && run->count > 1);
+    return garbage || (p->what == EG_COMPACT && (run->count > 1 || rows));
 }
 
 static engram_status add_run(planning *p, eg_run run, engram_error *error)

@@ -129,6 +129,7 @@ static engram_status survey(eg_collection *c, eg_segments segments, eg_share *sh
         *s.share = (eg_share){.segment = segment->id,
                               .level = segment->level,
                               .is_sealed = eg_segment_is_at_rest(segment)};
+        s.share->is_in_rows = s.share->is_sealed && eg_segment_is_in_rows(segment);
         status = for_records(segment, survey_one, &s, error);
     }
     eg_id_set_fini(&s.charged);

@@ -30,6 +30,7 @@ typedef struct eg_share {
     uint64_t segment; /* its number */
     uint8_t level;
     bool is_sealed;
+    bool is_in_rows; /* sealed by a program that knew no planes */
     uint64_t chunks, bytes;
     uint64_t doomed, doomed_bytes;
     uint64_t bound_bytes; /* of doomed chunks elsewhere that only stay because chunks of this one rest on them */

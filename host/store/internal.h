@@ -114,6 +114,8 @@ engram_status eg_store_list_replace(eg_store *store, eg_segment *const *old, siz
                                     eg_segment *fresh, engram_error *error);
 /* Sealed, and done with: it has a file and does not change any more. */
 bool eg_segment_is_at_rest(eg_segment *segment);
+/* Whether its header says that vectors are in rows; they may be in memory besides. */
+bool eg_segment_is_in_rows(eg_segment *segment);
 bool eg_store_is_retired(eg_store *store, uint32_t number);
 /* The highest id a segment can show. */
 uint64_t eg_store_last_id(const eg_segment *segment);

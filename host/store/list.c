@@ -99,6 +99,14 @@ bool eg_segment_is_at_rest(eg_segment *segment)
     return is_sealed && segment->file != NULL;
 }
 
+bool eg_segment_is_in_rows(eg_segment *segment)
+{
+    pthread_mutex_lock(&segment->lock);
+    bool is = eg_segment_section(&segment->header, EG_SECTION_VECTORS)->codec == EG_CODEC_PLAIN;
+    pthread_mutex_unlock(&segment->lock);
+    return is;
+}
+
 bool eg_store_is_retired(eg_store *store, uint32_t number)
 {
     bool is = false;

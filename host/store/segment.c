@@ -32,8 +32,8 @@
  *         0 id u64   8 version u64   16 created u64   24 id of the base u64, or 0
  *         32 fingerprint, 16 bytes   48 size u32   52 spread u32
  *         56 offset of its correction in PAYL u32   60 stored size u32
- *         64 kind u8   65 depth u8   66 check of its vector u16: the halves of the vector's CRC-32
- *         xored   68 CRC-32 u32 of the 68 bytes before
+ *         64 kind u8   65 depth u8   66 check of its vector u16: the halves of the CRC-32
+ *         of its symbols xored   68 CRC-32 u32 of the 68 bytes before
  *   VECS  a vector of 256 bytes for each chunk, in the order of RECS; starts on a page of 4096. Codec 0:
  *         symbol after symbol. Codec 1, when sealed: as planes, in groups of 4096 chunks, the last
  *         group of what is left. Plane p of a vector is bit p of its 256 symbols: bit i of byte b

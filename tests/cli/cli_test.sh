@@ -704,8 +704,10 @@ test_bench() {
   mkdir files && seq 400000 >files/numbers && head -c 8M /dev/urandom >files/noise
   expect 0 bench query --device auto --rows 5000 --batch 1,40 --layout rows --data files --json
   json '[.results[] | select(.op == "query") | .input] == ["uniform", "uniform", "real", "real"]'
+  json '[.results[] | .layout] | unique == ["rows"]'
   expect 0 bench query --device auto --rows 5000 --batch 1,40 --data files --json
-  json '[.results[] | select(.op == "query") | .input] == ["uniform", "uniform", "real", "real"]'
+  json '[.results[] | select(.op == "query") | .input, .layout] | unique == ["planes", "real", "uniform"]'
+  expect 2 bench query --rows 72057594037927935
   expect 2 bench query --layout columns
   expect 2 bench query --rows 0
   expect 2 bench query --rows 1000 --batch 1,

@@ -66,6 +66,18 @@ static void what_is_not_sealed_stays(void **state)
     expect_run(1, 0, 2, 1);
 }
 
+static void what_is_in_rows_is_written_anew(void **state)
+{
+    (void)state;
+    eg_share s[] = {share(900 * MIB, 0, 3), share(900 * MIB, 0, 3)};
+    assert_int_equal(plan(EG_COMPACT, 0.1, s, 2), 0);
+    s[0].is_in_rows = true;
+    assert_int_equal(plan(EG_COMPACT, 0.1, s, 2), 1);
+    expect_run(0, 0, 1, 3);
+    assert_int_equal(plan(EG_COLLECT, 0.1, s, 2), 0);
+    assert_int_equal(plan(EG_LEVELS, 0.1, s, 2), 0);
+}
+
 static void a_file_has_its_limit(void **state)
 {
     (void)state;
@@ -97,6 +109,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(garbage_decides),
         cmocka_unit_test(what_is_not_sealed_stays),
+        cmocka_unit_test(what_is_in_rows_is_written_anew),
         cmocka_unit_test(a_file_has_its_limit),
         cmocka_unit_test(four_of_a_level_become_one_of_the_next),
     };

@@ -1,6 +1,6 @@
 /* What layouts of vectors would gain a query with a minimum: layout_bench [ENGRAM].
  *
- * One query, one thread, a million rows: uniform ones, or those of an engram, again and again; the first of them asks. Whole rows, as the store has them, are what others are held against; then rows of which the
+ * One query, one thread, a million rows: uniform ones, or those of an engram, again and again; the first of them asks. Whole rows are what others are held against; then rows of which the
  * second half is read where the first leaves a chance; both halves apart in groups of 64 rows; and bit planes, of which the
  * first two (64 bytes a row) stand apart: of two vectors that agree by chance a quarter of the blocks does so in two planes.
  * Prints the time against whole rows, and the share of rows that are read to their end. By hand; docs/decisions/0022. */

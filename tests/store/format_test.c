@@ -7,6 +7,7 @@
 #include <zstd.h>
 
 #include "base/memory.h"
+#include "store/compact.h"
 #include "store/rig.h"
 
 static uint8_t *read_file(rig *r, uint64_t id, size_t *size)
@@ -178,6 +179,19 @@ static void put_u32(uint8_t *at, uint32_t value)
         at[i] = (uint8_t)(value >> 8 * i);
 }
 
+static bool is_first_in_rows(rig *r)
+{
+    eg_collection *collection;
+    eg_share *shares;
+    size_t count;
+    assert_ok(eg_collection_begin(r->store, &collection, error));
+    assert_ok(eg_collection_survey(collection, &shares, &count, error));
+    bool is = count > 0 && shares[0].is_in_rows;
+    eg_free(shares);
+    eg_collection_end(&collection);
+    return is;
+}
+
 /* A sealed file whose vectors are in rows, as programs before planes wrote it, is read. */
 static void rows_are_read_too(void **state)
 {
@@ -188,6 +202,7 @@ static void rows_are_read_too(void **state)
     rig_open(r);
     rig_append(r, CHUNKS);
     assert_ok(eg_store_seal(r->store, error));
+    assert_false(is_first_in_rows(r));
     rig_close(r);
     uint8_t *file = read_file(r, 1, &size), *slot = file + 512;
     uint8_t *vecs = slot + (section(slot, "VECS") - slot), *vectors = file + u64(vecs + 8);
@@ -203,6 +218,7 @@ static void rows_are_read_too(void **state)
     eg_free(file);
     rig_open(r);
     rig_check_exactly(r, CHUNKS);
+    assert_true(is_first_in_rows(r));
     rig_free(r);
 }
 

@@ -6,7 +6,7 @@
  * them. The masks are made once for all queries. Agreements are counted in bits, too: carry-save
  * adders take 16 blocks to a number of four bits for each row and a carry, which few rows have. All
  * of it takes about six operations on 256 bits for a pair, where comparing bytes takes twenty;
- * making the masks takes about 170 for a row, so few queries are faster row by row (top_k_rows.c).
+ * making the masks takes about 170 for a row, so few queries are faster row by row (top_k_rows.c, top_k_planes.c).
  *
  * A strip is 16 blocks: its masks stay in the first-level cache while all queries pass. */
 #include "compute/avx2/avx2.h"
@@ -16,7 +16,7 @@
 #include <stdbool.h>
 #include <string.h>
 
-#include "compute/avx2/top_k_rows.h"
+#include "compute/avx2/top_k_singly.h"
 
 enum {
     TILE_ROWS = 256,

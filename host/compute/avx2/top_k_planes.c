@@ -3,7 +3,7 @@
  * While a row can enter the list that agrees no better than by chance, leads and rests are read
  * side by side. Once the bar is above what chance gives in the leads, the leads of a piece are read
  * alone, and then the rests of the rows that still have a chance. */
-#include "compute/avx2/top_k_rows.h"
+#include "compute/avx2/top_k_singly.h"
 
 #include <immintrin.h>
 #include <stdbool.h>

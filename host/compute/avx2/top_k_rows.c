@@ -1,7 +1,7 @@
 /* The exact scan with byte compares: matches count down in byte accumulators, four rows are summed
  * together, and one compare tells whether any of the four can enter the list. All queries look at
  * four rows while these are in the first-level cache. */
-#include "compute/avx2/top_k_rows.h"
+#include "compute/avx2/top_k_singly.h"
 
 #include <immintrin.h>
 

@@ -12,6 +12,6 @@ void eg_scalar_bundle_blocks(uint32_t *counters, const uint8_t *vectors, size_t 
                              unsigned first_block, unsigned block_count);
 
 void eg_scalar_top_k(const uint8_t *queries, size_t query_count, eg_vectors vectors,
-                   uint64_t first_row, const uint64_t *live, eg_top *tops);
+                     uint64_t first_row, const uint64_t *live, eg_top *tops);
 
 #endif

@@ -1,6 +1,6 @@
 /* The exact scan row by row, for few queries or few rows that count. */
-#ifndef EG_COMPUTE_AVX2_TOP_K_ROWS_H
-#define EG_COMPUTE_AVX2_TOP_K_ROWS_H
+#ifndef EG_COMPUTE_AVX2_TOP_K_SINGLY_H
+#define EG_COMPUTE_AVX2_TOP_K_SINGLY_H
 
 #include "compute/kernels.h"
 
