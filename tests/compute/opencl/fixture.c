@@ -164,7 +164,7 @@ static eg_vectors make_planes(const fixture_rows *r, size_t first, size_t behind
 {
     const size_t total = first + r->count + behind;
     uint8_t *bytes = fixture_allocate(total * VECTOR);
-    fixture_fill(bytes, total * VECTOR, 3);
+    memset(bytes, (int)(fixture_next() & 0xFF), total * VECTOR);
     for (size_t i = 0; i < r->count; i++)
         eg_planes_put(bytes, total, first + i, r->vectors + i * VECTOR);
     return (eg_vectors){bytes, total, first, r->count, EG_LAYOUT_PLANES};
