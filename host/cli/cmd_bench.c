@@ -214,7 +214,9 @@ static engram_status bench_devices(eg_bench *b, const bool chosen[OPERATION_COUN
     char *specs = eg_strdup(list != NULL && *list != 0 ? list : "auto");
     if (specs == NULL)
         return eg_fail(error, ENGRAM_NO_MEMORY, "out of memory");
-    engram_status status = ENGRAM_OK;
+    engram_status status = specs[strspn(specs, ",")] != 0
+                               ? ENGRAM_OK
+                               : eg_fail(error, ENGRAM_INVALID, "--device %s: a device is expected", list);
     char *rest = NULL;
     for (char *spec = strtok_r(specs, ",", &rest); spec != NULL && status == ENGRAM_OK;
          spec = strtok_r(NULL, ",", &rest))

@@ -726,6 +726,7 @@ test_bench() {
   [ -z "$(ls -d engram-bench-* 2>/dev/null)" ] || die "a bench left something behind"
   expect 2 bench nonsense
   expect 15 bench bundle --device warp
+  expect 2 bench bundle --device ,
 }
 
 run_tests "$@"
