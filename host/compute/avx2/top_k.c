@@ -1,12 +1,13 @@
 /* The exact scan of a batch of queries, 256 rows at a time, a bit for each row.
  *
  * A tile of 256 vectors, in rows or in planes, is turned into eight times 256 bits for each block:
- * which rows have which bit set in their symbol. A symbol is two nibbles. 16 masks say which rows have a certain low
- * nibble there, and 16 which have a certain high one; where a query agrees is the AND of two of
- * them. The masks are made once for all queries. Agreements are counted in bits, too: carry-save
+ * which rows have which bit set in their symbol. A symbol is two nibbles. 16 masks say which rows
+ * have a certain low nibble there, and 16 which have a certain high one; where a query agrees is the
+ * AND of two of them. The masks are made once for all queries. Agreements are counted in bits, too: carry-save
  * adders take 16 blocks to a number of four bits for each row and a carry, which few rows have. All
  * of it takes about six operations on 256 bits for a pair, where comparing bytes takes twenty;
- * making the masks takes about 170 for a row, so few queries are faster row by row (top_k_rows.c, top_k_planes.c).
+ * making the masks takes about 170 for a row, so few queries are faster row by row (top_k_rows.c,
+ * top_k_planes.c).
  *
  * A strip is 16 blocks: its masks stay in the first-level cache while all queries pass. */
 #include "compute/avx2/avx2.h"
