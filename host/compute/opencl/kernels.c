@@ -108,11 +108,6 @@ engram_status eg_cl_lend(eg_opencl *cl, const void *bytes, size_t size, cl_mem *
                       CL_MEM_READ_ONLY | CL_MEM_USE_HOST_PTR, size, (void *)(uintptr_t)bytes);
 }
 
-static size_t smaller(size_t a, size_t b)
-{
-    return a < b ? a : b;
-}
-
 /* How many of the vectors in planes, from the first on, are the same bytes in one piece where they
  * go: groups, of which the last is as long there as here. */
 static size_t whole_groups(eg_vectors v, size_t total, size_t at)
@@ -131,7 +126,7 @@ static engram_status put_planes(cl_command_queue queue, cl_mem memory, size_t to
     *done = whole_groups(v, total, at);
     if (*done > 0)
         return write_on(queue, memory, eg_planes_lead(at), lead, *done * ENGRAM_BLOCKS, error);
-    *done = smaller(eg_vectors_run(&v, 0), EG_GROUP_ROWS - at % EG_GROUP_ROWS);
+    *done = eg_cl_smaller(eg_vectors_run(&v, 0), EG_GROUP_ROWS - at % EG_GROUP_ROWS);
     EG_TRY(write_on(queue, memory, eg_planes_lead(at), lead, *done * EG_LEAD_SIZE, error));
     return write_on(queue, memory, eg_planes_rest(total, at),
                     v.bytes + eg_planes_rest(v.total, v.first), *done * EG_REST_SIZE, error);

@@ -110,6 +110,11 @@ typedef struct eg_opencl {
     size_t staging_size;
 } eg_opencl;
 
+static inline size_t eg_cl_smaller(size_t a, size_t b)
+{
+    return a < b ? a : b;
+}
+
 /* ---- call.c ---- */
 
 /* Calls an OpenCL function that returns a code; a failure is ENGRAM_DEVICE with both names. */

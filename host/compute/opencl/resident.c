@@ -52,11 +52,6 @@ static eg_cl_span *add_span(eg_resident *r, engram_error *error)
     return &r->spans[r->count++];
 }
 
-static size_t smaller(size_t a, size_t b)
-{
-    return a < b ? a : b;
-}
-
 /* Whether vectors go on where those of a span end that are in the host's memory. */
 static bool goes_on(const eg_cl_span *span, eg_vectors v)
 {
@@ -81,14 +76,14 @@ static eg_vectors lendable(eg_vectors v, size_t rows_max)
 {
     size_t unit = lent_unit(v.layout), start = v.first / unit * unit;
     size_t most = rows_max > unit ? rows_max / unit * unit : unit;
-    return eg_vectors_part(v, 0, smaller(v.count, start + most - v.first));
+    return eg_vectors_part(v, 0, eg_cl_smaller(v.count, start + most - v.first));
 }
 
 static engram_status make_lent(eg_opencl *cl, eg_vectors v, eg_cl_span *span, engram_error *error)
 {
     size_t unit = lent_unit(v.layout), start = v.first / unit * unit, end = v.first + v.count;
     if (v.layout == EG_LAYOUT_PLANES)
-        end = smaller((end + unit - 1) / unit * unit, v.total);
+        end = eg_cl_smaller((end + unit - 1) / unit * unit, v.total);
     *span = (eg_cl_span){.layout = v.layout,
                          .capacity = end - start,
                          .first = v.first - start,
@@ -127,8 +122,8 @@ static engram_status make_room(eg_opencl *cl, eg_resident *r, eg_vectors v, size
     cl_int code;
     size_t held = r->count ? r->spans[r->count - 1].capacity : 0;
     size_t rows = v.count > held ? v.count : held;
-    rows = smaller(rows > ROWS_MIN ? rows : ROWS_MIN, rows_max);
-    rows = smaller(rows, (cl->limits.resident_size - r->copied) / VECTOR);
+    rows = eg_cl_smaller(rows > ROWS_MIN ? rows : ROWS_MIN, rows_max);
+    rows = eg_cl_smaller(rows, (cl->limits.resident_size - r->copied) / VECTOR);
     eg_cl_span *span = add_span(r, error);
     if (!span)
         return ENGRAM_NO_MEMORY;
@@ -158,7 +153,7 @@ static engram_status copy(eg_opencl *cl, eg_resident *r, eg_vectors v, size_t ro
     if (!is_open(last, v.layout))
         EG_TRY(make_room(cl, r, v, rows_max, error));
     last = &r->spans[r->count - 1];
-    *taken = smaller(v.count, last->capacity - last->rows);
+    *taken = eg_cl_smaller(v.count, last->capacity - last->rows);
     EG_TRY(eg_cl_put(cl->queue, last->memory, last->capacity, last->rows,
                      eg_vectors_part(v, 0, *taken), error));
     last->rows += *taken;
@@ -181,7 +176,7 @@ static engram_status remember(eg_resident *r, eg_vectors v, engram_error *error)
 
 static engram_status append(eg_opencl *cl, eg_resident *r, eg_vectors v, engram_error *error)
 {
-    size_t rows_max = smaller(cl->limits.span_size, cl->info.allocation_max) / VECTOR;
+    size_t rows_max = eg_cl_smaller(cl->limits.span_size, cl->info.allocation_max) / VECTOR;
     bool lends = cl->shares_memory && (uintptr_t)v.bytes % ALIGNMENT == 0;
     while (v.count > 0) {
         const eg_cl_span *last = r->count ? &r->spans[r->count - 1] : NULL;

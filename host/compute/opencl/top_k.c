@@ -65,11 +65,6 @@ typedef struct tile {
     size_t sections;
 } tile;
 
-static size_t smaller(size_t a, size_t b)
-{
-    return a < b ? a : b;
-}
-
 static void set_bars(scan *s)
 {
     for (size_t q = 0; q < s->query_count; q++)
@@ -230,7 +225,7 @@ static engram_status scan_rows(scan *s, const eg_cl_span *span, size_t row, size
     for (size_t done = 0; done < span->rows; done += rows) {
         size_t most = *pairs / s->query_count / ROWS_ALIGNED * ROWS_ALIGNED;
         most = most > ROWS_ALIGNED ? most : ROWS_ALIGNED;
-        rows = smaller(span->rows - done, most);
+        rows = eg_cl_smaller(span->rows - done, most);
         tile t = {.memory = span->memory,
                   .layout = span->layout,
                   .total = span->capacity,
@@ -275,7 +270,7 @@ typedef struct call {
 static engram_status choose_batch(call *c, size_t first, engram_error *error)
 {
     scan *s = &c->scan;
-    s->query_count = smaller(c->query_count - first, s->cl->limits.query_count);
+    s->query_count = eg_cl_smaller(c->query_count - first, s->cl->limits.query_count);
     s->hits = c->hits + first * s->k;
     s->counts = c->counts + first;
     if (c->query_planes)
@@ -311,12 +306,12 @@ typedef struct piece {
  * groups are copied as they are. */
 static size_t fitting(const eg_opencl *cl, eg_vectors v)
 {
-    size_t size = smaller(cl->limits.tile_size, cl->info.allocation_max);
+    size_t size = eg_cl_smaller(cl->limits.tile_size, cl->info.allocation_max);
     size_t most = size / VECTOR / ROWS_ALIGNED * ROWS_ALIGNED;
     most = most > ROWS_ALIGNED ? most : ROWS_ALIGNED;
     if (v.layout == EG_LAYOUT_PLANES && most > EG_GROUP_ROWS)
         most = most / EG_GROUP_ROWS * EG_GROUP_ROWS - v.first % EG_GROUP_ROWS;
-    return smaller(v.count, most);
+    return eg_cl_smaller(v.count, most);
 }
 
 /* Goes on to the next piece, from one of no rows to the first, and queues its copying. */
